@@ -1,0 +1,13 @@
+//! What is running in a Kubernetes cluster, what is inside it, and what is wrong with it.
+
+pub mod advisories;
+pub mod cli;
+pub mod image;
+pub mod package;
+pub mod packages;
+pub mod registry;
+pub mod report;
+pub mod sbom;
+pub mod severity;
+pub mod tree;
+pub mod wire;

@@ -1,0 +1,27 @@
+//! The software bill of materials of one image: what was found in it, and what could not be read.
+//!
+//! Its stored and sent form is CycloneDX 1.5 JSON, see [`cyclonedx`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::package::{Distro, Package};
+
+/// Everything that one read of an image (or of a directory) found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sbom {
+    /// The distribution, if the image has one.
+    pub distro: Option<Distro>,
+    /// Packages, sorted and without doubles.
+    pub packages: Vec<Package>,
+    /// What could not be read, and why. Not empty means the image is `partial`.
+    pub gaps: Vec<Gap>,
+}
+
+/// Something in an image that could not be read: named, never dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Gap {
+    /// Path from the image's root.
+    pub path: String,
+    /// Why, in words for people.
+    pub reason: String,
+}
