@@ -38,7 +38,7 @@ pub struct Reference {
 }
 
 /// Text that is no image reference.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not an image reference")]
 pub struct ReferenceError {
     text: String,
