@@ -301,7 +301,7 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Reference>().expect("valid").to_string(), whole);
         }
-        assert!("UPPER/case".parse::<Reference>().is_err());
+        assert!("registry.test/UPPER".parse::<Reference>().is_err());
         assert!("".parse::<Reference>().is_err());
     }
 

@@ -2,12 +2,16 @@
 
 pub mod advisories;
 pub mod cli;
+pub mod cluster;
 pub mod image;
+pub mod job;
 pub mod package;
 pub mod packages;
+pub mod plan;
 pub mod registry;
 pub mod report;
 pub mod sbom;
 pub mod severity;
 pub mod tree;
 pub mod wire;
+pub mod workload;

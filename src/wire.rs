@@ -18,11 +18,13 @@
 mod frame;
 mod receive;
 mod send;
+mod task;
 
 use serde::{Deserialize, Serialize};
 
 pub use frame::{Frame, FrameError, Line, MAX_LINE, parse_line};
 pub use receive::{Event, Receiver, Reception};
+pub use task::{Task, TaskImage, Wanted};
 pub use send::{Document, SendError, Sender};
 
 use crate::image::{Digest, Platform, Reference};
@@ -72,7 +74,7 @@ pub enum Message {
         /// Number of the image.
         image: u32,
         /// How it was read.
-        outcome: Outcome,
+        outcome: Box<Outcome>,
         /// Digest over the digests of its documents, in the order of sending.
         documents: Digest,
     },

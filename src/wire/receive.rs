@@ -67,7 +67,7 @@ pub enum Event {
         /// Number of the image.
         image: u32,
         /// How it was read.
-        outcome: Outcome,
+        outcome: Box<Outcome>,
         /// Its documents: version and bytes.
         documents: BTreeMap<DocumentName, (u32, Vec<u8>)>,
     },

@@ -1,0 +1,15 @@
+//! The cluster: a client for it, what is found in it, and its refusals in words.
+
+mod connect;
+mod discovery;
+mod refusal;
+
+pub use connect::{Access, ConnectError, Connection, connect};
+pub use discovery::{DiscoverError, Discovery, Scope, discover};
+pub use refusal::{ApiError, Refusal};
+
+/// Value of `app.kubernetes.io/name` and `app.kubernetes.io/managed-by` on everything that is created.
+pub const NAME: &str = "kubectl-clarity";
+
+/// Label that holds the id of the scan that an object belongs to.
+pub const SCAN_LABEL: &str = "kubectl-clarity.io/scan";

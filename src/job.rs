@@ -1,0 +1,30 @@
+//! Scanner Jobs: what one looks like, how it is followed, and how it is removed.
+
+mod clean_up;
+mod follow;
+mod logs;
+mod problem;
+mod spec;
+
+pub use clean_up::{CleanUpError, delete, remove_scan};
+pub use follow::{GroupEnd, ImageEnd, Progress, follow};
+pub use problem::Problem;
+pub use spec::{JobSettings, PodTask, alterations, desired_job};
+
+/// Name of the scanner's container.
+pub const CONTAINER: &str = "scan";
+
+/// Annotation of a Job: what it reads, as JSON, so that any machine can rebuild the state of the scan.
+pub const IMAGES_ANNOTATION: &str = "kubectl-clarity.io/images";
+
+/// Annotation of a Job: its place among the Jobs of the scan, for example `1/3`.
+pub const GROUP_ANNOTATION: &str = "kubectl-clarity.io/group";
+
+/// Annotation of a Job: who asked for the scan, as far as the kubeconfig says.
+pub const REQUESTER_ANNOTATION: &str = "kubectl-clarity.io/requester";
+
+/// Annotation of a Job: the scope of the scan in words of the command line.
+pub const SCOPE_ANNOTATION: &str = "kubectl-clarity.io/scope";
+
+/// Memory of a scanner pod in bytes, unless an image needs more.
+pub const MEMORY: u64 = 256 << 20;

@@ -1,0 +1,50 @@
+//! What a scanner pod is told, as JSON in one environment variable.
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::{Digest, Platform, Reference};
+
+/// The work of one pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// The scan's id, part of every frame.
+    pub scan: String,
+    /// The images to read, in this order.
+    pub images: Vec<TaskImage>,
+    /// Folders with pull secrets, in the order in which they are tried.
+    pub pull_secrets: Vec<String>,
+    /// Extra root certificates, PEM.
+    pub registry_ca: Option<String>,
+    /// Seconds for all images together; the scanner ends itself then and says why.
+    pub timeout_seconds: u64,
+    /// Bytes of log that may be written.
+    pub log_budget: u64,
+}
+
+/// One image to read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskImage {
+    /// Repository and tag of the pod spec (or its digest).
+    pub reference: Reference,
+    /// What the runtime says it runs.
+    pub wanted: Wanted,
+    /// The platform of the node; that of the scanner if it is not known.
+    pub platform: Option<Platform>,
+}
+
+/// What is to be read under a reference.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wanted {
+    /// This manifest, or the platform's manifest of this index.
+    Manifest(Digest),
+    /// The image with this config; known only by the tag that leads to it.
+    Config(Digest),
+    /// Whatever the reference leads to: the container has not started yet.
+    Reference,
+}
+
+impl Task {
+    /// The environment variable that holds it.
+    pub const VARIABLE: &str = "CLARITY_TASK";
+}
