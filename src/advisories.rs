@@ -1,1 +1,141 @@
-//! (to come)
+//! What is known to be vulnerable, and how packages are held against it.
+//!
+//! ```text
+//! AdvisorySource (osv, later also the compiled artifact) -> Advisory -> Index -> matching -> findings
+//! ```
+//!
+//! A source gives records of the ecosystems that are asked for, and no others: [`wanted`](matching::wanted) says
+//! which ones the SBOMs need. The index answers by ecosystem and name. Everything but the sources is pure.
+
+pub mod ecosystem;
+pub mod index;
+pub mod matching;
+pub mod osv;
+pub mod ranges;
+pub mod rating;
+pub mod versions;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::PathBuf;
+
+pub use ecosystem::Ecosystem;
+pub use index::Index;
+pub use osv::OsvSource;
+
+use ranges::Interval;
+use rating::Rating;
+
+/// Where advisories come from.
+pub trait AdvisorySource {
+    /// Its name for people: a path or a reference.
+    fn name(&self) -> String;
+
+    /// Visits every record that affects one of the wanted ecosystems, with its affected packages cut down to those.
+    /// A record may come more than once. Withdrawn ones do not come.
+    fn records(
+        &self,
+        wanted: &BTreeSet<Ecosystem>,
+        visit: &mut dyn FnMut(Advisory),
+    ) -> Result<ReadSummary, SourceError>;
+}
+
+/// What a source could say about its records as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadSummary {
+    /// Number of records that were looked at, those of other ecosystems included.
+    pub records: usize,
+    /// What a person should know, for example records that could not be read.
+    pub notes: Vec<String>,
+}
+
+/// One record that says what is affected by one or more vulnerabilities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advisory {
+    /// Its id in the source: `DSA-5514-1`.
+    pub id: String,
+    /// When it was last changed, RFC 3339.
+    pub modified: Option<String>,
+    /// The vulnerabilities it is about, by the names that people know them by. Never empty.
+    pub vulnerabilities: Vec<String>,
+    /// All its other ids: `aliases`, `upstream` and `related`, sorted.
+    pub aliases: Vec<String>,
+    /// The packages it affects.
+    pub affected: Vec<Affected>,
+}
+
+/// One package that an advisory affects, in one ecosystem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Affected {
+    /// The ecosystem.
+    pub ecosystem: Ecosystem,
+    /// The name that its packages are looked up by.
+    pub package: String,
+    /// The affected versions.
+    pub versions: AffectedVersions,
+    /// How bad, and who said so.
+    pub rating: Option<Rating>,
+}
+
+/// Which versions of a package are affected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AffectedVersions {
+    /// Those in one of the intervals.
+    Ranges(Vec<Interval>),
+    /// Exactly these: the record has no range that can be evaluated.
+    Listed(BTreeSet<String>),
+}
+
+/// Advisories could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A file or directory.
+    #[error("cannot read {path}")]
+    Read {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file that should be an archive.
+    #[error("cannot read {path} as a zip archive")]
+    Archive {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: zip::result::ZipError,
+    },
+    /// An archive that is made to fill memory or time.
+    #[error("{path} inflates to more than {ratio} times its size")]
+    Inflated {
+        /// Its path.
+        path: PathBuf,
+        /// The largest ratio that is accepted.
+        ratio: u64,
+    },
+    /// More than any real source has.
+    #[error("{path} holds more than {limit} {what}")]
+    TooMany {
+        /// The path of the whole source.
+        path: PathBuf,
+        /// What there is too much of.
+        what: &'static str,
+        /// How many are accepted.
+        limit: usize,
+    },
+    /// No advisory at all.
+    #[error("no OSV records in {path}: expected <ecosystem>/all.zip, *.zip or *.json")]
+    Empty {
+        /// The path of the whole source.
+        path: PathBuf,
+    },
+}
+
+/// Reads the wanted ecosystems of a source into an index.
+pub fn load(source: &dyn AdvisorySource, wanted: &BTreeSet<Ecosystem>) -> Result<Index, SourceError> {
+    let mut builder = index::Builder::new(source.name());
+    let summary = source.records(wanted, &mut |advisory| builder.add(advisory))?;
+    Ok(builder.finish(summary.notes))
+}

@@ -199,9 +199,10 @@ impl Receiver {
                 Event::Ended
             }
             // A number that was never given out: the scanner is not ours, or lies.
-            Message::Start { .. } | Message::Progress { .. } | Message::Done { .. } | Message::Failed { .. } => {
-                Event::Nothing
-            }
+            Message::Start { .. }
+            | Message::Progress { .. }
+            | Message::Done { .. }
+            | Message::Failed { .. } => Event::Nothing,
         }
     }
 

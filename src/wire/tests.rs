@@ -80,7 +80,8 @@ fn every_line_is_shorter_than_the_limit() {
 
 #[test]
 fn other_lines_are_diagnostics_and_change_nothing() {
-    let mixed: Vec<String> = log().lines().flat_map(|line| ["panicked at …".to_owned(), line.to_owned()]).collect();
+    let mixed: Vec<String> =
+        log().lines().flat_map(|line| ["panicked at …".to_owned(), line.to_owned()]).collect();
     let (events, reception) = receive(&mixed);
     assert_eq!(images(&events).len(), 2);
     assert_eq!(reception.diagnostics.last().map(String::as_str), Some("panicked at …"));
@@ -125,7 +126,8 @@ fn a_missing_or_damaged_line_loses_its_image_and_no_other() {
     for (at, line) in lines.iter().enumerate() {
         let damaged: String = line.replacen(|c: char| c.is_ascii_lowercase(), "Z", 60);
         for replacement in [None, Some(damaged.as_str())] {
-            let kept = lines.iter().enumerate().filter_map(|(i, l)| if i == at { replacement } else { Some(*l) });
+            let kept =
+                lines.iter().enumerate().filter_map(|(i, l)| if i == at { replacement } else { Some(*l) });
             let (events, _) = receive(kept);
             let got = images(&events);
             assert!(!got.is_empty(), "line {at}");
