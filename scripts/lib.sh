@@ -76,3 +76,16 @@ build_plugin() {
   cargo build --locked --bins --manifest-path "$project/Cargo.toml"
   export PATH=$CARGO_TARGET_DIR/$CARGO_BUILD_TARGET/debug:$PATH
 }
+
+# use_cluster: takes over what `scripts/cluster env` says.
+use_cluster() {
+  local lines
+  lines=$("$project/scripts/cluster" env)
+  eval "$lines"
+}
+
+# push_scanner: the scanner's image into the cluster's registry, by its address, since the registry's name is known in
+# the cluster only.
+push_scanner() {
+  kubectl clarity image push "$CLARITY_REGISTRY_ADDRESS/${CLARITY_SCANNER_IMAGE#*/}" --registry-ca "$CLARITY_REGISTRY_CA"
+}
