@@ -72,7 +72,8 @@ C
 
 # build_plugin: both binaries, and the plugin where kubectl finds it.
 build_plugin() {
-  need_commands cargo gcc
+  need_commands cargo
+  need_packages gcc libc6-dev
   cargo build --locked --bins --manifest-path "$project/Cargo.toml"
   export PATH=$CARGO_TARGET_DIR/$CARGO_BUILD_TARGET/debug:$PATH
 }
