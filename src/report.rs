@@ -1,5 +1,11 @@
 //! The result of a scan as one value. Renderers stand beside it and add nothing to it.
 
+pub mod counts;
+pub mod json;
+pub mod table;
+pub mod text;
+pub mod workloads;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -205,3 +205,6 @@ fn aliases(vulnerability: &str, advisory: &str, hits: &[Hit<'_>]) -> Vec<String>
     ids.remove(advisory);
     ids.into_iter().map(ToOwned::to_owned).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -267,3 +267,6 @@ fn ecosystem_of_folder(name: &str) -> Option<&'static str> {
 fn read_error(path: &Path, source: io::Error) -> SourceError {
     SourceError::Read { path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests;

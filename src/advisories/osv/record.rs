@@ -205,3 +205,150 @@ fn cve_in(id: &str) -> Option<&str> {
     let at = if is_cve(id) { 0 } else { id.find("-CVE-")? + 1 };
     id.get(at..)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::severity::Severity;
+
+    fn wanted() -> BTreeSet<Ecosystem> {
+        ["Debian:12", "Alpine:v3.19"].map(|name| name.parse().expect("valid")).into()
+    }
+
+    fn parse(record: &Value) -> Reading {
+        read(record.to_string().as_bytes(), &wanted()).expect("a record")
+    }
+
+    #[track_caller]
+    fn advisory(record: &Value) -> Advisory {
+        match parse(record) {
+            Reading::Wanted(advisory) => advisory,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn affected(ecosystem: &str, ranges: &Value) -> Value {
+        json!({"package": {"ecosystem": ecosystem, "name": "a"}, "ranges": ranges})
+    }
+
+    fn unfixed() -> Value {
+        json!([{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}])
+    }
+
+    fn ranges_of(affected: &Value) -> Vec<String> {
+        let advisory = advisory(&json!({"id": "X-1", "affected": [affected]}));
+        match &advisory.affected[0].versions {
+            AffectedVersions::Ranges(intervals) => intervals.iter().map(ToString::to_string).collect(),
+            AffectedVersions::Listed(versions) => versions.iter().map(|v| format!("= {v}")).collect(),
+        }
+    }
+
+    #[test]
+    fn only_wanted_ecosystems_are_taken() {
+        let record = json!({"id": "DSA-1-1", "affected": [
+            affected("Debian:11", &unfixed()),
+            affected("Debian:12", &unfixed()),
+            affected("Debian", &unfixed()),
+            {"ranges": [{"type": "GIT", "events": [{"introduced": "0"}]}]},
+        ]});
+        let ecosystems: Vec<_> = advisory(&record).affected.iter().map(|a| a.ecosystem.to_string()).collect();
+        assert_eq!(ecosystems, ["Debian:12"]);
+        assert_eq!(
+            parse(&json!({"id": "DSA-2-1", "affected": [affected("Debian", &unfixed())]})),
+            Reading::NotWanted
+        );
+    }
+
+    #[test]
+    fn withdrawn_record_is_dropped_and_null_is_not_withdrawn() {
+        let record = |withdrawn: Value| json!({"id": "DSA-1-1", "withdrawn": withdrawn, "affected": [affected("Debian:12", &unfixed())]});
+        assert_eq!(parse(&record(json!("2024-01-01T00:00:00Z"))), Reading::Withdrawn);
+        assert!(matches!(parse(&record(Value::Null)), Reading::Wanted(_)));
+    }
+
+    #[test]
+    fn git_range_is_skipped_and_the_next_one_counts() {
+        let ranges = json!([
+            {"type": "GIT", "repo": "https://example.test", "events": [{"introduced": "0"}, {"fixed": "c0ffee"}]},
+            {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.2"}]},
+        ]);
+        assert_eq!(ranges_of(&affected("Debian:12", &ranges)), [">= 0, < 1.2"]);
+    }
+
+    #[test]
+    fn listed_versions_count_only_where_no_range_does() {
+        let mut both = affected(
+            "Debian:12",
+            &json!([{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1"}]}]),
+        );
+        both["versions"] = json!(["5"]);
+        assert_eq!(ranges_of(&both), [">= 0, < 1"]);
+
+        let mut git = affected("Debian:12", &json!([{"type": "GIT", "events": [{"introduced": "0"}]}]));
+        git["versions"] = json!(["5", "6"]);
+        assert_eq!(ranges_of(&git), ["= 5", "= 6"]);
+    }
+
+    #[test]
+    fn range_that_affects_nothing_does_not_fall_back_to_listed_versions() {
+        let events = json!([{"introduced": "0"}, {"fixed": "0"}]);
+        let mut never = affected("Alpine:v3.19", &json!([{"type": "ECOSYSTEM", "events": events}]));
+        never["versions"] = json!(["1.2.3-r0"]);
+        assert!(ranges_of(&never).is_empty());
+    }
+
+    #[test]
+    fn names_of_vulnerabilities_come_from_where_they_stand() {
+        for (ids, expected) in [
+            (
+                json!({"id": "DSA-1-1", "upstream": ["CVE-2024-2", "CVE-2024-1"]}),
+                vec!["CVE-2024-1", "CVE-2024-2"],
+            ),
+            (json!({"id": "DEBIAN-CVE-2024-1"}), vec!["CVE-2024-1"]),
+            (json!({"id": "CVE-2024-1", "related": ["CVE-2020-1"]}), vec!["CVE-2024-1"]),
+            (json!({"id": "ALSA-2024:1", "related": ["CVE-2024-1", "GHSA-x"]}), vec!["CVE-2024-1"]),
+            (json!({"id": "GHSA-x", "aliases": ["CVE-2024-1"], "related": ["CVE-2020-1"]}), vec!["CVE-2024-1"]),
+            (json!({"id": "DSA-2-1", "aliases": null}), vec!["DSA-2-1"]),
+        ] {
+            let mut record = ids;
+            record["affected"] = json!([affected("Debian:12", &unfixed())]);
+            assert_eq!(advisory(&record).vulnerabilities, expected, "{record}");
+        }
+    }
+
+    #[test]
+    fn ratings_reach_the_affected_package() {
+        let mut package = affected("Debian:12", &unfixed());
+        package["ecosystem_specific"] = json!({"urgency": "unimportant"});
+        let rating = advisory(&json!({"id": "X-1", "affected": [package]})).affected[0].rating.clone();
+        assert_eq!(rating.map(|rating| rating.severity), Some(Severity::Negligible));
+    }
+
+    #[test]
+    fn foreign_members_of_any_shape_do_no_harm() {
+        let mut package = affected("Debian:12", &unfixed());
+        package["ecosystem_specific"] = json!(["x", 1]);
+        package["database_specific"] = json!("text");
+        let record =
+            json!({"id": "X-1", "affected": [package], "database_specific": [{"severity": 7}], "credits": 3});
+        assert_eq!(advisory(&record).affected[0].rating, None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "\\PC{0,80}", events in prop::collection::vec("[0-9a-z.~:-]{0,6}", 0..6)) {
+            let _ = read(text.as_bytes(), &wanted());
+            let events: Vec<Value> = events
+                .iter()
+                .enumerate()
+                .map(|(i, version)| json!({["introduced", "fixed", "last_affected"][i % 3]: version}))
+                .collect();
+            let ranges = json!([{"type": "ECOSYSTEM", "events": events}]);
+            let record = json!({"id": text, "affected": [affected("Debian:12", &ranges)]});
+            prop_assert!(read(record.to_string().as_bytes(), &wanted()).is_ok());
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! How many findings of each severity: of an image, a workload, or the whole report.
+
+use std::ops::AddAssign;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Finding, ImageReport, Report, State};
+use crate::severity::Severity;
+
+/// Numbers of findings. A finding is one vulnerability in one package of one image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Counts {
+    pub critical: usize,
+    pub high: usize,
+    pub medium: usize,
+    pub low: usize,
+    pub negligible: usize,
+    pub unknown: usize,
+    /// How many of all those have a version that fixes them.
+    pub fixable: usize,
+}
+
+impl Counts {
+    /// Counts findings.
+    #[must_use]
+    pub fn of(findings: &[Finding]) -> Self {
+        let mut counts = Self::default();
+        for finding in findings {
+            *match finding.severity {
+                Severity::Critical => &mut counts.critical,
+                Severity::High => &mut counts.high,
+                Severity::Medium => &mut counts.medium,
+                Severity::Low => &mut counts.low,
+                Severity::Negligible => &mut counts.negligible,
+                Severity::Unknown => &mut counts.unknown,
+            } += 1;
+            counts.fixable += usize::from(finding.fixed.is_some());
+        }
+        counts
+    }
+
+    /// The number of a severity.
+    #[must_use]
+    pub fn get(&self, severity: Severity) -> usize {
+        match severity {
+            Severity::Critical => self.critical,
+            Severity::High => self.high,
+            Severity::Medium => self.medium,
+            Severity::Low => self.low,
+            Severity::Negligible => self.negligible,
+            Severity::Unknown => self.unknown,
+        }
+    }
+
+    /// The number of all findings.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        Severity::DESCENDING.into_iter().map(|severity| self.get(severity)).sum()
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.critical += other.critical;
+        self.high += other.high;
+        self.medium += other.medium;
+        self.low += other.low;
+        self.negligible += other.negligible;
+        self.unknown += other.unknown;
+        self.fixable += other.fixable;
+    }
+}
+
+impl Report {
+    /// Counts the findings of all images, each image once however many containers run it.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for image in &self.images {
+            counts += Counts::of(&image.findings);
+        }
+        counts
+    }
+
+    /// The severity of the most severe finding; none if there is no finding.
+    #[must_use]
+    pub fn worst(&self) -> Option<Severity> {
+        self.images.iter().flat_map(|image| &image.findings).map(|finding| finding.severity).max()
+    }
+
+    /// Whether a finding is at least as severe as a threshold. One that nobody has rated reaches only `unknown`.
+    #[must_use]
+    pub fn exceeds(&self, threshold: Severity) -> bool {
+        self.worst().is_some_and(|worst| worst >= threshold)
+    }
+}
+
+impl ImageReport {
+    /// Whether its packages could be held against advisories at all, so that no finding means something.
+    #[must_use]
+    pub fn is_matched(&self) -> bool {
+        let is_read = !matches!(self.state, State::Failed(_) | State::Skipped(_));
+        is_read && (self.without_data.is_empty() || !self.findings.is_empty())
+    }
+}

@@ -1,0 +1,51 @@
+//! The report for people: what is worst first, then what was not seen, then the sum of it.
+//!
+//! Rows stand without borders, as kubectl's do. Every text of strangers passes [`sanitize`](super::text::sanitize);
+//! severity is a word and at most additionally a colour.
+
+mod coverage;
+mod findings;
+mod grid;
+mod overview;
+
+use super::Report;
+
+/// How to render.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableOptions {
+    /// Columns of the terminal. Without, no line is broken: one row is one line, as pipes want it.
+    pub width: Option<u16>,
+    /// Whether severities are coloured too.
+    pub color: bool,
+    /// Whether to list also negligible findings without a fix, and all names where there are many.
+    pub all: bool,
+}
+
+/// Renders a report.
+#[must_use]
+pub fn render(report: &Report, options: &TableOptions) -> String {
+    let sections = [
+        overview::workloads(report, options),
+        findings::images(report, options),
+        coverage::coverage(report, options),
+        coverage::without_data(report, options),
+        coverage::notes(report, options),
+        overview::total(report, options),
+    ];
+    let sections: Vec<String> = sections.into_iter().filter(|section| !section.is_empty()).collect();
+    sections.join("\n")
+}
+
+/// How a workload is called: with its namespace only where there are several.
+fn workload_name(report: &Report, namespace: &str, workload: &str) -> String {
+    if has_namespaces(report) { format!("{namespace}/{workload}") } else { workload.to_owned() }
+}
+
+fn has_namespaces(report: &Report) -> bool {
+    let mut namespaces = report.containers.iter().map(|container| &container.namespace);
+    let first = namespaces.next();
+    namespaces.any(|namespace| Some(namespace) != first)
+}
+
+#[cfg(test)]
+mod tests;

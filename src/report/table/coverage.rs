@@ -1,0 +1,72 @@
+//! What was seen and what was not, so that nothing is silently left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{TableOptions, workload_name};
+use crate::report::text::{first_of, plural, sanitize, wrap};
+use crate::report::workloads::badness;
+use crate::report::{Coverage, Report};
+
+/// How many containers with the same reason, or images without data, are named.
+const NAMED: usize = 8;
+
+/// The six states with their numbers, then every reason once with the containers it holds for.
+pub(super) fn coverage(report: &Report, options: &TableOptions) -> String {
+    if report.containers.is_empty() {
+        return String::new();
+    }
+    let Coverage { scanned, cached, approximate, partial, failed, skipped } = report.coverage();
+    let numbers = format!(
+        "{}: {scanned} scanned, {cached} cached, {approximate} approximate, {partial} partial, {failed} failed, \
+         {skipped} skipped",
+        plural(report.containers.len(), "container")
+    );
+    let mut text = format!("Coverage\n{}", wrap(&numbers, 2, options.width));
+
+    let mut reasons: BTreeMap<(usize, &str, &str), BTreeSet<String>> = BTreeMap::new();
+    for container in &report.containers {
+        let Some(reason) = container.state.reason() else { continue };
+        let key = (badness(&container.state), container.state.as_str(), reason);
+        let workload = workload_name(report, &container.namespace, &container.workload);
+        let name = sanitize(&format!("{workload} ({})", container.container));
+        reasons.entry(key).or_default().insert(name);
+    }
+    for ((_, state, reason), containers) in reasons {
+        text.push_str(&wrap(&format!("{state}: {}", sanitize(reason)), 2, options.width));
+        text.push_str(&list(containers, options));
+    }
+    text
+}
+
+/// Ecosystems without advisories, and the images that have packages of them.
+pub(super) fn without_data(report: &Report, options: &TableOptions) -> String {
+    let mut ecosystems: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for image in &report.images {
+        for ecosystem in &image.without_data {
+            let image = sanitize(&image.reference.to_string());
+            ecosystems.entry(ecosystem).or_default().insert(image);
+        }
+    }
+    if ecosystems.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        "No data: these packages were held against nothing, which does not mean that they are clean\n"
+            .to_owned();
+    text = wrap(text.trim_end(), 0, options.width);
+    for (ecosystem, images) in ecosystems {
+        text.push_str(&wrap(&sanitize(ecosystem), 2, options.width));
+        text.push_str(&list(images, options));
+    }
+    text
+}
+
+/// What else a person should know.
+pub(super) fn notes(report: &Report, options: &TableOptions) -> String {
+    report.notes.iter().map(|note| wrap(&format!("Note: {}", sanitize(note)), 0, options.width)).collect()
+}
+
+fn list(names: BTreeSet<String>, options: &TableOptions) -> String {
+    let names: Vec<String> = names.into_iter().collect();
+    wrap(&first_of(&names, if options.all { usize::MAX } else { NAMED }), 4, options.width)
+}

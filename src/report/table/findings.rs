@@ -1,0 +1,137 @@
+//! The findings of each image, once for all workloads that run it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::grid::{Column, cell, grid, severity_cell};
+use super::{TableOptions, workload_name};
+use crate::report::counts::Counts;
+use crate::report::text::{first_of, plural, sanitize, wrap};
+use crate::report::{Finding, ImageReport, Report};
+use crate::severity::Severity;
+
+/// How many packages of one source are named in a row.
+const PACKAGES: usize = 3;
+/// How many workloads that run an image are named.
+const USERS: usize = 8;
+
+/// One line of the table: a vulnerability in all binary packages of a source that it affects alike.
+struct Row<'a> {
+    first: &'a Finding,
+    packages: Vec<String>,
+}
+
+/// A section for each image with findings, the worst first, then those without in one list.
+pub(super) fn images(report: &Report, options: &TableOptions) -> String {
+    let matched = report.images.iter().enumerate().filter(|(_, image)| image.is_matched());
+    let (mut with, without): (Vec<_>, Vec<_>) = matched.partition(|(_, image)| !image.findings.is_empty());
+    with.sort_by(|(_, a), (_, b)| Counts::of(&b.findings).cmp(&Counts::of(&a.findings)));
+    let mut sections: Vec<String> =
+        with.into_iter().map(|(index, image)| section(report, index, image, options)).collect();
+    if !without.is_empty() && report.advisories.source.is_some() {
+        let lines = without.into_iter().map(|(_, image)| wrap(&title(image), 2, options.width));
+        sections.push(format!("No findings\n{}", lines.collect::<String>()));
+    }
+    sections.join("\n")
+}
+
+fn section(report: &Report, index: usize, image: &ImageReport, options: &TableOptions) -> String {
+    let mut text = wrap(&title(image), 0, options.width);
+    text.push_str(&wrap(&format!("used by {}", users(report, index, options)), 2, options.width));
+
+    let is_folded =
+        |finding: &Finding| !options.all && finding.severity == Severity::Negligible && finding.fixed.is_none();
+    let (folded, shown): (Vec<_>, Vec<_>) = image.findings.iter().partition(|finding| is_folded(finding));
+    if !shown.is_empty() {
+        let rows = rows(&shown).iter().map(|row| row.cells(options)).collect();
+        let columns = [
+            ("SEVERITY", Column::Fixed),
+            ("VULNERABILITY", Column::Fixed),
+            ("PACKAGE", Column::Flexible),
+            ("INSTALLED", Column::Flexible),
+            ("FIXED IN", Column::Flexible),
+        ];
+        text.push_str(&grid(&columns, rows, options));
+    }
+    if !folded.is_empty() {
+        let findings = plural(folded.len(), "negligible finding");
+        text.push_str(&wrap(
+            &format!("{findings} without a fix not listed; -o json lists all"),
+            0,
+            options.width,
+        ));
+    }
+    text
+}
+
+/// `registry.test/cart:1 (debian 12, 88 packages, linux/amd64, sha256:1a2b3c4d5e6f)`
+fn title(image: &ImageReport) -> String {
+    let mut facts = Vec::new();
+    if let Some(distro) = &image.distro {
+        let version = distro.version_id.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
+        facts.push(sanitize(&format!("{}{version}", distro.id)));
+    }
+    facts.push(plural(image.packages, "package"));
+    facts.push(sanitize(&image.platform.to_string()));
+    facts.extend(image.digest.as_ref().map(|digest| format!("sha256:{}", digest.short())));
+    if !image.state.is_complete() {
+        facts.push(image.state.as_str().to_owned());
+    }
+    // The digest stands in the brackets; shown with the name it would fill the line.
+    let reference = &image.reference;
+    let name = match (&reference.tag, &image.digest) {
+        (Some(tag), _) => format!("{}:{tag}", reference.repository),
+        (None, Some(_)) => reference.repository.to_string(),
+        (None, None) => reference.to_string(),
+    };
+    format!("{} ({})", sanitize(&name), facts.join(", "))
+}
+
+/// `deployment/cart (web, init migrate), job/import (main)`
+fn users(report: &Report, index: usize, options: &TableOptions) -> String {
+    let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for container in report.containers.iter().filter(|container| container.image_index == Some(index)) {
+        let user = workload_name(report, &container.namespace, &container.workload);
+        let name = match container.kind.as_str() {
+            "container" => container.container.clone(),
+            kind => format!("{kind} {}", container.container),
+        };
+        users.entry(user).or_default().insert(name);
+    }
+    let users: Vec<String> = users
+        .into_iter()
+        .map(|(user, names)| {
+            sanitize(&format!("{user} ({})", names.into_iter().collect::<Vec<_>>().join(", ")))
+        })
+        .collect();
+    first_of(&users, if options.all { usize::MAX } else { USERS })
+}
+
+fn rows<'a>(findings: &[&'a Finding]) -> Vec<Row<'a>> {
+    let mut rows: Vec<Row<'a>> = Vec::new();
+    let mut places: BTreeMap<_, usize> = BTreeMap::new();
+    for finding in findings {
+        let source = finding.matched_as.as_deref().and_then(|name| name.split(' ').next());
+        let source = source.unwrap_or(&finding.package);
+        let key = (finding.severity, &finding.vulnerability, source, &finding.installed, &finding.fixed);
+        let place = *places.entry(key).or_insert(rows.len());
+        match rows.get_mut(place) {
+            Some(row) if row.packages.contains(&finding.package) => {}
+            Some(row) => row.packages.push(finding.package.clone()),
+            None => rows.push(Row { first: finding, packages: vec![finding.package.clone()] }),
+        }
+    }
+    rows
+}
+
+impl Row<'_> {
+    fn cells(&self, options: &TableOptions) -> Vec<comfy_table::Cell> {
+        let packages = first_of(&self.packages, if options.all { usize::MAX } else { PACKAGES });
+        vec![
+            severity_cell(self.first.severity),
+            cell(&self.first.vulnerability),
+            cell(&packages),
+            cell(&self.first.installed),
+            cell(self.first.fixed.as_deref().unwrap_or("-")),
+        ]
+    }
+}

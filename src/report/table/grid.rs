@@ -1,0 +1,62 @@
+//! Columns as kubectl sets them: upper-case heads, two spaces between, no borders.
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Attribute, Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table};
+
+use super::TableOptions;
+use crate::report::text::sanitize;
+use crate::severity::Severity;
+
+/// How a column behaves when there is not room for all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    /// As wide as its content.
+    Fixed,
+    /// As wide as its content, which are numbers.
+    Number,
+    /// Gives way.
+    Flexible,
+}
+
+/// A cell with text of anyone.
+pub(super) fn cell(text: &str) -> Cell {
+    Cell::new_owned(sanitize(text))
+}
+
+/// A severity by its word, coloured if cells are styled at all.
+pub(super) fn severity_cell(severity: Severity) -> Cell {
+    let cell = Cell::new(severity.as_str());
+    match severity {
+        Severity::Critical => cell.fg(Color::Red).add_attribute(Attribute::Bold),
+        Severity::High => cell.fg(Color::Red),
+        Severity::Medium => cell.fg(Color::Yellow),
+        Severity::Low => cell.fg(Color::Cyan),
+        Severity::Negligible | Severity::Unknown => cell,
+    }
+}
+
+/// Renders rows; each line ends with a line feed and none with blanks.
+pub(super) fn grid(columns: &[(&str, Column)], rows: Vec<Vec<Cell>>, options: &TableOptions) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).force_no_tty();
+    table.set_header(columns.iter().map(|(head, _)| Cell::new(head)));
+    table.add_rows(rows);
+    if options.color {
+        table.enforce_styling().style_text_only();
+    }
+    match options.width {
+        Some(width) => table.set_width(width).set_content_arrangement(ContentArrangement::Dynamic),
+        None => table.set_content_arrangement(ContentArrangement::Disabled),
+    };
+    for (position, (_, kind)) in columns.iter().enumerate() {
+        let Some(column) = table.column_mut(position) else { continue };
+        column.set_padding((0, if position + 1 == columns.len() { 0 } else { 2 }));
+        if *kind != Column::Flexible {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+        if *kind == Column::Number {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
+}

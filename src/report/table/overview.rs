@@ -1,0 +1,112 @@
+//! The first and the last thing that is read: workloads by severity, and the totals.
+
+use comfy_table::Cell;
+
+use super::grid::{Column, cell, grid};
+use super::{TableOptions, has_namespaces};
+use crate::report::counts::Counts;
+use crate::report::text::{plural, sanitize, wrap};
+use crate::report::workloads::WorkloadReport;
+use crate::report::{Coverage, Report};
+use crate::severity::Severity;
+
+/// Head and severity of the columns that count.
+const COUNTED: [(&str, Severity); 6] = [
+    ("CRIT", Severity::Critical),
+    ("HIGH", Severity::High),
+    ("MED", Severity::Medium),
+    ("LOW", Severity::Low),
+    ("NEGL", Severity::Negligible),
+    ("UNKN", Severity::Unknown),
+];
+
+/// A row for each workload, the worst first.
+pub(super) fn workloads(report: &Report, options: &TableOptions) -> String {
+    let workloads = report.workloads();
+    if workloads.is_empty() {
+        return wrap(&format!("No containers in scope: {}", sanitize(&report.scan.scope)), 0, options.width);
+    }
+    let mut columns = Vec::new();
+    if has_namespaces(report) {
+        columns.push(("NAMESPACE", Column::Flexible));
+    }
+    columns.push(("WORKLOAD", Column::Flexible));
+    columns.extend(COUNTED.map(|(head, _)| (head, Column::Number)));
+    columns.push(("FIXABLE", Column::Number));
+    columns.push(("STATE", Column::Flexible));
+    let with_namespaces = has_namespaces(report);
+    let rows = workloads.iter().map(|workload| row(workload, with_namespaces)).collect();
+    grid(&columns, rows, options)
+}
+
+fn row(workload: &WorkloadReport<'_>, with_namespaces: bool) -> Vec<Cell> {
+    // A number would read as "clean" where nothing could be known.
+    let number = |count: usize| if workload.is_matched { cell(&count.to_string()) } else { cell("-") };
+    let mut row = Vec::new();
+    if with_namespaces {
+        row.push(cell(workload.namespace));
+    }
+    row.push(cell(workload.name));
+    row.extend(COUNTED.map(|(_, severity)| number(workload.counts.get(severity))));
+    row.push(number(workload.counts.fixable));
+    row.push(cell(&state(workload)));
+    row
+}
+
+fn state(workload: &WorkloadReport<'_>) -> String {
+    let mut state = match workload.states.as_slice() {
+        [(state, _)] => (*state).to_owned(),
+        states => states.iter().map(|(state, count)| format!("{count} {state}")).collect::<Vec<_>>().join(", "),
+    };
+    if workload.is_without_data {
+        state.push_str(", no data");
+    }
+    state
+}
+
+/// What it all comes to, and whether all was seen.
+pub(super) fn total(report: &Report, options: &TableOptions) -> String {
+    let (counts, coverage) = (report.counts(), report.coverage());
+    let containers = report.containers.len();
+    let mut text = if report.advisories.source.is_none() && containers > 0 {
+        wrap("Not known: nothing was held against advisories, since there are none.", 0, options.width)
+    } else {
+        let images = report.images.iter().filter(|image| image.is_matched()).count();
+        let sum = format!(
+            "{} in {} of {}{}",
+            plural(counts.total(), "finding"),
+            plural(images, "image"),
+            plural(report.workloads().len(), "workload"),
+            by_severity(&counts)
+        );
+        wrap(&sum, 0, options.width)
+    };
+    let incomplete = incomplete(report, coverage);
+    if !incomplete.is_empty() {
+        text.push_str(&wrap(&format!("Incomplete: {}", incomplete.join("; ")), 0, options.width));
+    }
+    text
+}
+
+fn by_severity(counts: &Counts) -> String {
+    if counts.total() == 0 {
+        return String::new();
+    }
+    let numbers = Severity::DESCENDING.into_iter().filter(|severity| counts.get(*severity) > 0);
+    let numbers: Vec<_> = numbers.map(|severity| format!("{} {severity}", counts.get(severity))).collect();
+    format!(": {}; {} fixable", numbers.join(", "), counts.fixable)
+}
+
+fn incomplete(report: &Report, coverage: Coverage) -> Vec<String> {
+    let containers = report.containers.len();
+    let unseen = containers - coverage.scanned - coverage.cached;
+    let without_data = report.images.iter().filter(|image| !image.without_data.is_empty()).count();
+    let mut reasons = Vec::new();
+    if unseen > 0 {
+        reasons.push(format!("{unseen} of {} not read whole", plural(containers, "container")));
+    }
+    if without_data > 0 {
+        reasons.push(format!("{} with packages that have no advisories", plural(without_data, "image")));
+    }
+    reasons
+}
