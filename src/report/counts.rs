@@ -104,3 +104,43 @@ impl ImageReport {
         is_read && (self.without_data.is_empty() || !self.findings.is_empty())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(severities: &[Severity]) -> Report {
+        let findings: Vec<serde_json::Value> = severities
+            .iter()
+            .map(|severity| {
+                serde_json::json!({"vulnerability": "CVE-1", "advisory": "A", "aliases": [], "package": "a",
+                    "installed": "1", "purl": "pkg:deb/a@1", "fixed": null, "severity": severity,
+                    "severity_source": null, "matched_as": null, "range": ">= 0", "locations": []})
+            })
+            .collect();
+        serde_json::from_value(serde_json::json!({
+            "version": 1, "containers": [], "notes": [],
+            "scan": {"id": "x", "generator": "x", "started": "x", "duration_ms": 0, "scope": ""},
+            "advisories": {"source": null, "ecosystems": {}, "newest": null},
+            "images": [{"reference": "registry.test/a:1", "digest": null, "state": "scanned", "distro": null,
+                "platform": {"os": "linux", "architecture": "amd64"}, "packages": 1, "findings": findings,
+                "without_data": []}],
+        }))
+        .expect("a report")
+    }
+
+    #[test]
+    fn threshold_is_met_by_the_same_or_a_worse_severity() {
+        let report = report(&[Severity::Low, Severity::High, Severity::Unknown]);
+        assert_eq!(report.worst(), Some(Severity::High));
+        assert!(report.exceeds(Severity::High) && report.exceeds(Severity::Low));
+        assert!(!report.exceeds(Severity::Critical));
+    }
+
+    #[test]
+    fn unrated_finding_reaches_no_threshold_but_unknown() {
+        assert!(!report(&[Severity::Unknown]).exceeds(Severity::Negligible));
+        assert!(report(&[Severity::Unknown]).exceeds(Severity::Unknown));
+        assert!(!report(&[]).exceeds(Severity::Unknown));
+    }
+}

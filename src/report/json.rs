@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::counts::Counts;
 use super::text::is_unsafe;
+use super::workloads::WorkloadReport;
 use super::{AdvisoryInfo, ContainerReport, Coverage, ImageReport, Report, ScanInfo};
 use crate::severity::Severity;
 
@@ -30,8 +31,9 @@ struct Summary {
     worst: Option<Severity>,
     findings: usize,
     by_severity: Counts,
-    /// By `namespace/kind/name`; images that several containers of a workload run count once.
-    by_workload: BTreeMap<String, Counts>,
+    /// By `namespace/kind/name`; images that several containers of a workload run count once. Null where nothing
+    /// could be held against advisories.
+    by_workload: BTreeMap<String, Option<Counts>>,
 }
 
 /// Renders a report, indented, with a line feed at the end.
@@ -41,8 +43,9 @@ struct Summary {
 pub fn render(report: &Report) -> String {
     // Taken apart so that a new member cannot be forgotten here.
     let Report { version, scan, advisories, containers, images, notes } = report;
-    let by_workload =
-        report.workloads().into_iter().map(|w| (format!("{}/{}", w.namespace, w.name), w.counts)).collect();
+    let counts_of = |workload: &WorkloadReport<'_>| workload.is_matched.then_some(workload.counts);
+    let workloads = report.workloads();
+    let by_workload = workloads.iter().map(|w| (format!("{}/{}", w.namespace, w.name), counts_of(w))).collect();
     let counts = report.counts();
     let summary = Summary {
         complete: report.is_complete(),
@@ -81,4 +84,106 @@ fn escape(json: &str) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+    use crate::report::{REPORT_VERSION, State};
+
+    fn report() -> Report {
+        Report {
+            version: REPORT_VERSION,
+            scan: ScanInfo {
+                id: "7f3a".to_owned(),
+                generator: "0.1.0".to_owned(),
+                started: "2026-01-02T03:04:05Z".to_owned(),
+                duration_ms: 3200,
+                scope: "-n shop".to_owned(),
+            },
+            advisories: AdvisoryInfo { source: Some("tests/osv".to_owned()), ..AdvisoryInfo::default() },
+            containers: vec![ContainerReport {
+                namespace: "shop".to_owned(),
+                workload: "deployment/gone".to_owned(),
+                pod: "gone-1".to_owned(),
+                container: "web".to_owned(),
+                kind: "container".to_owned(),
+                image: "registry.test/gone:1".to_owned(),
+                state: State::Failed("manifest unknown".to_owned()),
+                image_index: None,
+            }],
+            images: Vec::new(),
+            notes: vec!["a note with \u{9b}31m".to_owned()],
+        }
+    }
+
+    #[test]
+    fn coverage_and_summary_stand_beside_the_report() {
+        assert_snapshot!(render(&report()), @r#"
+        {
+          "version": 1,
+          "scan": {
+            "id": "7f3a",
+            "generator": "0.1.0",
+            "started": "2026-01-02T03:04:05Z",
+            "duration_ms": 3200,
+            "scope": "-n shop"
+          },
+          "advisories": {
+            "source": "tests/osv",
+            "ecosystems": {},
+            "newest": null
+          },
+          "coverage": {
+            "scanned": 0,
+            "cached": 0,
+            "approximate": 0,
+            "partial": 0,
+            "failed": 1,
+            "skipped": 0
+          },
+          "summary": {
+            "complete": false,
+            "worst": null,
+            "findings": 0,
+            "by_severity": {
+              "critical": 0,
+              "high": 0,
+              "medium": 0,
+              "low": 0,
+              "negligible": 0,
+              "unknown": 0,
+              "fixable": 0
+            },
+            "by_workload": {
+              "shop/deployment/gone": null
+            }
+          },
+          "containers": [
+            {
+              "namespace": "shop",
+              "workload": "deployment/gone",
+              "pod": "gone-1",
+              "container": "web",
+              "kind": "container",
+              "image": "registry.test/gone:1",
+              "state": "failed",
+              "reason": "manifest unknown",
+              "image_index": null
+            }
+          ],
+          "images": [],
+          "notes": [
+            "a note with \u009b31m"
+          ]
+        }
+        "#);
+    }
+
+    #[test]
+    fn what_was_rendered_reads_back_as_the_same_report() {
+        assert_eq!(serde_json::from_str::<Report>(&render(&report())).expect("a report"), report());
+    }
 }

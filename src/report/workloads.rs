@@ -23,7 +23,7 @@ pub struct WorkloadReport<'a> {
 }
 
 impl Report {
-    /// All workloads, those with the worst findings first.
+    /// All workloads: those with the worst findings first, those of which nothing is known before the clean ones.
     #[must_use]
     pub fn workloads(&self) -> Vec<WorkloadReport<'_>> {
         let mut containers: BTreeMap<(&str, &str), Vec<&ContainerReport>> = BTreeMap::new();
@@ -33,7 +33,7 @@ impl Report {
         let mut workloads: Vec<_> =
             containers.into_iter().map(|((namespace, name), of)| self.workload(namespace, name, &of)).collect();
         // Stable, so that equals stay in the order of their names.
-        workloads.sort_by(|a, b| b.counts.cmp(&a.counts));
+        workloads.sort_by(|a, b| b.counts.cmp(&a.counts).then(a.is_matched.cmp(&b.is_matched)));
         workloads
     }
 

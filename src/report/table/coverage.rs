@@ -50,10 +50,8 @@ pub(super) fn without_data(report: &Report, options: &TableOptions) -> String {
     if ecosystems.is_empty() {
         return String::new();
     }
-    let mut text =
-        "No data: these packages were held against nothing, which does not mean that they are clean\n"
-            .to_owned();
-    text = wrap(text.trim_end(), 0, options.width);
+    let meaning = "No data: these packages were held against nothing, which does not mean that they are clean";
+    let mut text = wrap(meaning, 0, options.width);
     for (ecosystem, images) in ecosystems {
         text.push_str(&wrap(&sanitize(ecosystem), 2, options.width));
         text.push_str(&list(images, options));

@@ -32,7 +32,7 @@ pub(super) fn workloads(report: &Report, options: &TableOptions) -> String {
     }
     columns.push(("WORKLOAD", Column::Flexible));
     columns.extend(COUNTED.map(|(head, _)| (head, Column::Number)));
-    columns.push(("FIXABLE", Column::Number));
+    columns.push(("FIX", Column::Number));
     columns.push(("STATE", Column::Flexible));
     let with_namespaces = has_namespaces(report);
     let rows = workloads.iter().map(|workload| row(workload, with_namespaces)).collect();
@@ -54,6 +54,10 @@ fn row(workload: &WorkloadReport<'_>, with_namespaces: bool) -> Vec<Cell> {
 }
 
 fn state(workload: &WorkloadReport<'_>) -> String {
+    let is_read = workload.states.iter().all(|(state, _)| ["scanned", "cached"].contains(state));
+    if is_read && !workload.is_matched {
+        return "no data".to_owned();
+    }
     let mut state = match workload.states.as_slice() {
         [(state, _)] => (*state).to_owned(),
         states => states.iter().map(|(state, count)| format!("{count} {state}")).collect::<Vec<_>>().join(", "),
@@ -66,22 +70,26 @@ fn state(workload: &WorkloadReport<'_>) -> String {
 
 /// What it all comes to, and whether all was seen.
 pub(super) fn total(report: &Report, options: &TableOptions) -> String {
-    let (counts, coverage) = (report.counts(), report.coverage());
-    let containers = report.containers.len();
-    let mut text = if report.advisories.source.is_none() && containers > 0 {
-        wrap("Not known: nothing was held against advisories, since there are none.", 0, options.width)
+    if report.containers.is_empty() {
+        return String::new();
+    }
+    let counts = report.counts();
+    let images = report.images.iter().filter(|image| image.is_matched()).count();
+    let sum = if report.advisories.source.is_none() {
+        "Not known: there are no advisories to hold packages against".to_owned()
+    } else if images == 0 {
+        "Not known: no image could be held against advisories".to_owned()
     } else {
-        let images = report.images.iter().filter(|image| image.is_matched()).count();
-        let sum = format!(
+        format!(
             "{} in {} of {}{}",
             plural(counts.total(), "finding"),
             plural(images, "image"),
             plural(report.workloads().len(), "workload"),
             by_severity(&counts)
-        );
-        wrap(&sum, 0, options.width)
+        )
     };
-    let incomplete = incomplete(report, coverage);
+    let mut text = wrap(&sum, 0, options.width);
+    let incomplete = incomplete(report, report.coverage());
     if !incomplete.is_empty() {
         text.push_str(&wrap(&format!("Incomplete: {}", incomplete.join("; ")), 0, options.width));
     }

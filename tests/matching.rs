@@ -1,0 +1,266 @@
+//! Findings held against a second opinion: for a made root of a few hundred packages they must be exactly what a
+//! plain reading of the records by `dpkg --compare-versions` gives.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use clarity::advisories::matching::{match_sbom, wanted};
+use clarity::advisories::{Index, OsvSource, load};
+use clarity::package::{Distro, Package, PackageType, SourcePackage};
+use clarity::sbom::Sbom;
+use serde_json::Value;
+
+/// Binary packages of some sources in `tests/osv`; others are named as their source is.
+const BINARIES: [(&str, &[&str]); 8] = [
+    ("glibc", &["libc6", "libc-bin"]),
+    ("openssl", &["openssl", "libssl1.1", "libssl3"]),
+    ("util-linux", &["util-linux", "mount", "libblkid1", "libmount1", "libuuid1", "bsdutils"]),
+    ("zlib", &["zlib1g"]),
+    ("curl", &["curl", "libcurl4"]),
+    ("systemd", &["libsystemd0", "libudev1"]),
+    ("perl", &["perl-base"]),
+    ("nginx", &["nginx", "nginx-common"]),
+];
+
+/// What a record says about one package of one ecosystem.
+struct Said {
+    record: String,
+    vulnerabilities: BTreeSet<String>,
+    source: String,
+    /// `introduced`, `fixed` pairs as they stand; none of the records of Debian has another shape.
+    pairs: Vec<(String, Option<String>)>,
+}
+
+fn index(sbom: &Sbom) -> Index {
+    let source = OsvSource::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/osv")).expect("records");
+    let index = load(&source, &wanted([sbom])).expect("readable records");
+    assert_eq!(index.notes(), [""; 0]);
+    index
+}
+
+/// Reads the records without any code of ours.
+fn records(ecosystem: &str) -> Vec<Said> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/osv/Debian");
+    let mut said = Vec::new();
+    for file in std::fs::read_dir(folder).expect("a folder") {
+        let text = std::fs::read_to_string(file.expect("an entry").path()).expect("text");
+        let record: Value = serde_json::from_str(&text).expect("json");
+        let upstream = record["upstream"].as_array().cloned().unwrap_or_default();
+        let mut vulnerabilities: BTreeSet<String> =
+            upstream.iter().map(|id| id.as_str().expect("an id").to_owned()).collect();
+        if vulnerabilities.is_empty() {
+            vulnerabilities.insert(record["id"].as_str().expect("an id").to_owned());
+        }
+        for affected in record["affected"].as_array().expect("a list") {
+            if affected["package"]["ecosystem"] != ecosystem {
+                continue;
+            }
+            let events = affected["ranges"][0]["events"].as_array().expect("a list");
+            let text = |event: &Value, key: &str| event[key].as_str().map(ToOwned::to_owned);
+            let pairs = events.chunks(2).map(|pair| {
+                let introduced = text(&pair[0], "introduced").expect("it comes first");
+                (introduced, pair.get(1).map(|event| text(event, "fixed").expect("it comes second")))
+            });
+            said.push(Said {
+                record: record["id"].as_str().expect("an id").to_owned(),
+                vulnerabilities: vulnerabilities.clone(),
+                source: affected["package"]["name"].as_str().expect("a name").to_owned(),
+                pairs: pairs.collect(),
+            });
+        }
+    }
+    said
+}
+
+/// A dpkg status of a few hundred packages: every source of the records at versions around its fixes, and as many
+/// that no record knows.
+fn status(said: &[Said]) -> String {
+    let mut versions: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for said in said {
+        let versions = versions.entry(&said.source).or_default();
+        for fixed in said.pairs.iter().filter_map(|(_, fixed)| fixed.as_ref()) {
+            versions.extend([
+                fixed.clone(),
+                format!("{fixed}~rc1"),
+                format!("{fixed}+b1"),
+                format!("0~{}", fixed.len()),
+            ]);
+        }
+        versions.insert("1:0.1-1".to_owned());
+    }
+    let mut status = String::new();
+    let mut stanza = |name: &str, version: &str, source: &str| {
+        status.push_str(&format!(
+            "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nSource: {source} ({version})\nVersion: {version}+b7\n\n"
+        ));
+    };
+    for (position, (source, versions)) in versions.iter().enumerate() {
+        let binaries = BINARIES.iter().find(|(name, _)| name == source).map(|(_, binaries)| *binaries);
+        for (number, version) in versions.iter().enumerate() {
+            let binaries = binaries.unwrap_or(std::slice::from_ref(source));
+            // A name stands for one package only, as in a real root.
+            let name = format!("{}-{number}", binaries[number % binaries.len()]);
+            stanza(&name, version, source);
+        }
+        stanza(&format!("unknown-{position}"), "1.0-1", &format!("unknown-{position}"));
+    }
+    status
+}
+
+fn packages(status: &str) -> Vec<Package> {
+    let stanzas = status.split("\n\n").filter(|stanza| !stanza.is_empty());
+    let field = |stanza: &str, name: &str| {
+        let line = stanza.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+        line.expect("every stanza has it").to_owned()
+    };
+    let package = |stanza: &str| {
+        let source = field(stanza, "Source");
+        let (name, version) = source.split_once(" (").expect("with a version");
+        Package {
+            package_type: PackageType::Deb,
+            name: field(stanza, "Package"),
+            version: field(stanza, "Version"),
+            architecture: Some(field(stanza, "Architecture")),
+            source: Some(SourcePackage {
+                name: name.to_owned(),
+                version: version.trim_end_matches(')').to_owned(),
+            }),
+            licenses: Vec::new(),
+            supplier: None,
+            locations: Vec::new(),
+        }
+    };
+    stanzas.map(package).collect()
+}
+
+/// Asks dpkg for pairs of versions whether the first is less, all in one shell.
+fn dpkg_less(pairs: &BTreeSet<(String, String)>) -> BTreeMap<(String, String), bool> {
+    let script = "while read -r a b; do dpkg --compare-versions \"$a\" lt \"$b\"; echo $?; done";
+    let mut shell = Command::new("sh")
+        .args(["-c", script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("a shell");
+    let mut stdin = shell.stdin.take().expect("it was piped");
+    let input: String = pairs.iter().map(|(a, b)| format!("{a} {b}\n")).collect();
+    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = shell.wait_with_output().expect("the shell ends");
+    writer.join().expect("no panic").expect("the shell reads all");
+    let answers = String::from_utf8(output.stdout).expect("digits");
+    assert_eq!(answers.lines().count(), pairs.len());
+    pairs.iter().cloned().zip(answers.lines().map(|line| line == "0")).collect()
+}
+
+#[test]
+fn findings_are_what_dpkg_and_the_records_imply() {
+    let mut compared = 0;
+    for release in ["11", "12"] {
+        let said = records(&format!("Debian:{release}"));
+        let packages = packages(&status(&said));
+        assert!(packages.len() > 100, "{} packages", packages.len());
+
+        let sources: Vec<&SourcePackage> =
+            packages.iter().filter_map(|package| package.source.as_ref()).collect();
+        let mut pairs = BTreeSet::new();
+        for said in &said {
+            for source in sources.iter().filter(|source| source.name == said.source) {
+                for (introduced, fixed) in &said.pairs {
+                    assert_eq!(introduced, "0");
+                    pairs.extend(fixed.iter().map(|fixed| (source.version.clone(), fixed.clone())));
+                }
+            }
+        }
+        let less = dpkg_less(&pairs);
+
+        let mut expected: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+        for package in &packages {
+            let source = package.source.as_ref().expect("every package has one");
+            for said in said.iter().filter(|said| said.source == source.name) {
+                let is_affected = said.pairs.iter().any(|(_, fixed)| match fixed {
+                    Some(fixed) => less[&(source.version.clone(), fixed.clone())],
+                    None => true,
+                });
+                for vulnerability in said.vulnerabilities.iter().filter(|_| is_affected) {
+                    let key = (package.name.clone(), vulnerability.clone());
+                    expected.entry(key).or_default().insert(said.record.clone());
+                }
+            }
+        }
+
+        let distro =
+            Distro { id: "debian".to_owned(), version_id: Some(release.to_owned()), ..Distro::default() };
+        let sbom = Sbom { distro: Some(distro), packages, gaps: Vec::new() };
+        let matches = match_sbom(&sbom, &index(&sbom));
+        assert_eq!(matches.without_data, [""; 0]);
+        let mut found: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+        for finding in &matches.findings {
+            let mut ids = BTreeSet::from([finding.advisory.clone()]);
+            ids.extend(finding.aliases.iter().cloned());
+            let key = (finding.package.clone(), finding.vulnerability.clone());
+            assert!(found.insert(key, ids).is_none(), "a second finding of {finding:?}");
+        }
+        assert_eq!(found, expected);
+        compared += found.len();
+    }
+    assert!(compared > 1000, "only {compared} findings");
+}
+
+#[test]
+fn fixed_version_of_a_finding_is_clean() {
+    for release in ["11", "12"] {
+        let said = records(&format!("Debian:{release}"));
+        let distro =
+            Distro { id: "debian".to_owned(), version_id: Some(release.to_owned()), ..Distro::default() };
+        let sbom = Sbom { distro: Some(distro), packages: packages(&status(&said)), gaps: Vec::new() };
+        let index = index(&sbom);
+        for finding in match_sbom(&sbom, &index).findings {
+            let Some(fixed) = &finding.fixed else { continue };
+            let package = sbom.packages.iter().find(|package| package.name == finding.package).expect("found");
+            let mut upgraded = package.clone();
+            upgraded.source.as_mut().expect("every package has one").version.clone_from(fixed);
+            let after = Sbom { packages: vec![upgraded], ..sbom.clone() };
+            let left = match_sbom(&after, &index).findings;
+            // A record without a fix may still be about it.
+            let is_left =
+                left.iter().any(|left| left.vulnerability == finding.vulnerability && left.fixed.is_some());
+            assert!(!is_left, "{finding:?}");
+        }
+    }
+}
+
+#[test]
+fn alpine_image_has_its_known_vulnerabilities() {
+    let package = |name: &str, version: &str, origin: &str| Package {
+        package_type: PackageType::Apk,
+        name: name.to_owned(),
+        version: version.to_owned(),
+        architecture: Some("x86_64".to_owned()),
+        source: Some(SourcePackage { name: origin.to_owned(), version: version.to_owned() }),
+        licenses: Vec::new(),
+        supplier: None,
+        locations: Vec::new(),
+    };
+    let distro = Distro { id: "alpine".to_owned(), version_id: Some("3.19.1".to_owned()), ..Distro::default() };
+    let packages = vec![
+        package("busybox", "1.36.1-r15", "busybox"),
+        package("libcrypto3", "3.1.4-r5", "openssl"),
+        package("musl", "1.2.4_git20230717-r4", "musl"),
+        package("zlib", "1.3.1-r0", "zlib"),
+    ];
+    let sbom = Sbom { distro: Some(distro), packages, gaps: Vec::new() };
+    let findings = match_sbom(&sbom, &index(&sbom)).findings;
+    let found: Vec<(&str, &str, Option<&str>)> =
+        findings.iter().map(|f| (f.package.as_str(), f.vulnerability.as_str(), f.fixed.as_deref())).collect();
+    assert_eq!(
+        found,
+        [
+            ("libcrypto3", "CVE-2024-6119", Some("3.1.7-r0")),
+            ("busybox", "CVE-2023-42363", Some("1.36.1-r17")),
+            ("busybox", "CVE-2023-42366", Some("1.36.1-r16")),
+            ("musl", "CVE-2025-26519", Some("1.2.4_git20230717-r5")),
+        ]
+    );
+}
