@@ -1,1 +1,105 @@
-//! (to come)
+//! Registries: reading images from them, and putting the scanner's own image into one.
+//!
+//! The transport is our own, on `reqwest`: `oci-client` keeps one credential per host where two namespaces may need
+//! two, reads one challenge only, drops what the token service says, and cannot resume a blob. It serves references and
+//! media types here.
+//!
+//! ```text
+//! Keyring ── candidates ──> Access (credential at a repository, its token)
+//!                              │
+//! Reference ─> pull ───────> transport ── challenge, redirect, retry ──> registry, token service, blob store
+//!               │              │
+//!               └─> Image      └─> Blob ── BlobReader (for threads)
+//! ```
+
+mod access;
+mod blob;
+mod challenge;
+mod client;
+mod config;
+mod credentials;
+mod endpoint;
+mod error;
+mod manifest;
+mod patience;
+mod platform;
+mod pull;
+mod reader;
+mod secret;
+mod settings;
+mod token;
+mod transport;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use access::{Access, AccessKey, Actions};
+use endpoint::Endpoint;
+use transport::Transport;
+
+pub use blob::Blob;
+pub use client::SettingsError;
+pub use config::{History, ImageConfig, RootFs, RunConfig};
+pub use credentials::{BrokenEntry, BrokenReason, Credential, Entry, Format, Keyring, LoginError};
+pub use error::{Answer, Cause, Part, PullError, TokenError};
+pub use manifest::{Descriptor, Manifest, ManifestError};
+pub use pull::{Image, Layer, Resolved};
+pub use reader::BlobReader;
+pub use secret::Secret;
+pub use settings::{ForeignLayers, ProxySettings, Rate, Settings};
+
+use crate::image::Repository;
+
+/// The way to all registries. Cheap to clone; clones share connections and tokens.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    transport: Transport,
+    /// What was learned about each credential at each repository. Grows with the images that one scanner reads.
+    accesses: Mutex<HashMap<AccessKey, Arc<Access>>>,
+}
+
+impl Registry {
+    /// Sets up the transport. Connects to nothing.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        let transport = Transport::new(settings)?;
+        Ok(Self { inner: Arc::new(Inner { transport, accesses: Mutex::default() }) })
+    }
+
+    fn transport(&self) -> &Transport {
+        &self.inner.transport
+    }
+
+    fn endpoint(&self, repository: &Repository) -> Result<Endpoint, PullError> {
+        Endpoint::of(repository, &self.transport().settings().plain_http)
+    }
+
+    /// The credentials to try at a repository: one that has worked before, then the others in the keyring's order.
+    /// Anonymous only if none matches, as the kubelet does.
+    fn candidates(&self, repository: &Repository, keyring: &Keyring, actions: Actions) -> Vec<Arc<Access>> {
+        let key = |credential| AccessKey { repository: repository.clone(), actions, credential };
+        // What is kept here is whole after each statement, so a panic elsewhere has left nothing half done.
+        let mut accesses = self.inner.accesses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut access = |key: AccessKey, entry: Option<&Entry>| {
+            Arc::clone(accesses.entry(key.clone()).or_insert_with(|| Arc::new(Access::new(key, entry))))
+        };
+        let entries = keyring.lookup(repository);
+        if entries.is_empty() {
+            return vec![access(key(None), None)];
+        }
+        let mut candidates: Vec<Arc<Access>> = Vec::new();
+        for entry in entries {
+            let candidate = access(key(Some(entry.credential.clone())), Some(entry));
+            // Two secrets often hold the same password: once is enough.
+            if !candidates.iter().any(|known| Arc::ptr_eq(known, &candidate)) {
+                candidates.push(candidate);
+            }
+        }
+        candidates.sort_by_key(|candidate| !candidate.has_worked());
+        candidates
+    }
+}

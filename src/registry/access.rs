@@ -1,0 +1,205 @@
+//! What one credential may do with one repository, and the token that says so.
+//!
+//! Tokens are kept per repository, credential and right, never per host: two namespaces may pull from one
+//! registry as two different users.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use reqwest::header::HeaderValue;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::challenge::Challenge;
+use super::credentials::{Credential, Entry};
+use super::error::{Answer, PullError};
+use super::secret::Secret;
+use super::token::{self, Token, TokenRequest, basic_value};
+use super::transport::Transport;
+use crate::image::Repository;
+
+/// What is to be done with a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Actions {
+    Pull,
+    PullAndPush,
+}
+
+/// What an [`Access`] is kept under.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct AccessKey {
+    pub(super) repository: Repository,
+    pub(super) actions: Actions,
+    pub(super) credential: Option<Credential>,
+}
+
+/// One credential (or none) at one repository.
+#[derive(Debug)]
+pub(super) struct Access {
+    key: AccessKey,
+    /// Where the credential came from, in words; none for anonymous access.
+    label: Option<String>,
+    /// Held while a token is fetched, so that all requests that need it wait for the one.
+    state: Mutex<State>,
+    worked: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Grows whenever the authorization changes: a request that failed with an older one just tries the new one.
+    generation: u64,
+    authorization: Authorization,
+}
+
+#[derive(Debug)]
+enum Authorization {
+    /// The registry was not yet heard: it says by a challenge what it wants.
+    Unknown,
+    Basic(Secret),
+    Bearer(Token, Challenge),
+    /// A token that was given to us and cannot be renewed.
+    Given(Secret),
+}
+
+/// What goes with a request.
+#[derive(Clone, Debug)]
+pub(super) struct Ticket {
+    pub(super) header: Option<HeaderValue>,
+    /// What must not be shown when an answer is quoted.
+    pub(super) secrets: Vec<String>,
+    generation: u64,
+}
+
+impl Access {
+    pub(super) fn new(key: AccessKey, entry: Option<&Entry>) -> Self {
+        let authorization = match &key.credential {
+            Some(Credential::RegistryToken(token)) => Authorization::Given(token.clone()),
+            _ => Authorization::Unknown,
+        };
+        let state = Mutex::new(State { generation: 0, authorization });
+        Self { key, label: entry.map(ToString::to_string), state, worked: AtomicBool::new(false) }
+    }
+
+    pub(super) fn repository(&self) -> &Repository {
+        &self.key.repository
+    }
+
+    /// Whether the registry has let this credential in before.
+    pub(super) fn has_worked(&self) -> bool {
+        self.worked.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_success(&self) {
+        self.worked.store(true, Ordering::Relaxed);
+    }
+
+    /// What to send along; renews a token that is about to end.
+    pub(super) async fn ticket(&self, transport: &Transport) -> Result<Ticket, PullError> {
+        let mut state = self.state.lock().await;
+        let outdated = match &state.authorization {
+            Authorization::Bearer(token, challenge) if token.renew_at <= Instant::now() => {
+                Some(challenge.clone())
+            }
+            _ => None,
+        };
+        if let Some(challenge) = outdated {
+            self.renew(&mut state, transport, challenge).await?;
+        }
+        let mut secrets = self.key.credential.as_ref().map(Credential::secrets).unwrap_or_default();
+        let header = match &state.authorization {
+            Authorization::Unknown => None,
+            Authorization::Basic(value) => header("Basic", value),
+            Authorization::Bearer(Token { value, .. }, _) | Authorization::Given(value) => {
+                secrets.push(value.expose().to_owned());
+                header("Bearer", value)
+            }
+        };
+        Ok(Ticket { header, secrets, generation: state.generation })
+    }
+
+    /// Answers the challenges of a 401; false if there is nothing (new) to answer with.
+    pub(super) async fn answer(
+        &self,
+        transport: &Transport,
+        challenges: &[Challenge],
+        ticket: &Ticket,
+    ) -> Result<bool, PullError> {
+        let mut state = self.state.lock().await;
+        if state.generation != ticket.generation {
+            return Ok(true);
+        }
+        let named = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
+        let basic = match (&self.key.credential, named("basic")) {
+            (Some(Credential::Basic { username, password }), Some(_)) => Some(basic_value(username, password)),
+            _ => None,
+        };
+        let given = matches!(state.authorization, Authorization::Given(_));
+        if let Some(challenge) = named("bearer").filter(|_| !given) {
+            match self.renew(&mut state, transport, challenge.clone()).await {
+                Err(error) if basic.is_none() => return Err(error),
+                Err(_) => {}
+                Ok(()) => return Ok(true),
+            }
+        }
+        match basic {
+            // The same password a second time would only bring the account nearer to being locked.
+            Some(_) if matches!(state.authorization, Authorization::Basic(_)) => Ok(false),
+            Some(value) => {
+                state.authorization = Authorization::Basic(value);
+                state.generation += 1;
+                Ok(true)
+            }
+            None if named("bearer").is_none() && named("basic").is_none() && !challenges.is_empty() => {
+                Err(self.unknown(challenges))
+            }
+            None => Ok(false),
+        }
+    }
+
+    /// What to say when the registry does not let us.
+    pub(super) fn refused(&self, answer: Answer) -> PullError {
+        let (repository, answer) = (self.key.repository.clone(), Box::new(answer));
+        match &self.label {
+            Some(label) => PullError::Unauthorized { repository, tried: vec![label.clone()], answer },
+            None => PullError::NoCredential { repository, answer },
+        }
+    }
+
+    async fn renew(
+        &self,
+        state: &mut State,
+        transport: &Transport,
+        challenge: Challenge,
+    ) -> Result<(), PullError> {
+        let actions = match self.key.actions {
+            Actions::Pull => "pull",
+            Actions::PullAndPush => "pull,push",
+        };
+        let credential = self.key.credential.as_ref();
+        let repository = &self.key.repository;
+        let request = TokenRequest {
+            repository,
+            actions,
+            credential,
+            label: self.label.as_deref(),
+            challenge: &challenge,
+        };
+        let token = token::fetch(transport, &request).await?;
+        state.authorization = Authorization::Bearer(token, challenge);
+        state.generation += 1;
+        Ok(())
+    }
+
+    fn unknown(&self, challenges: &[Challenge]) -> PullError {
+        // Schemes are tokens of RFC 9110: letters, digits and a few signs, so they are safe to show.
+        let offered: Vec<String> =
+            challenges.iter().take(4).map(|challenge| challenge.scheme.chars().take(32).collect()).collect();
+        PullError::UnknownChallenge { repository: self.key.repository.clone(), offered: offered.join(", ") }
+    }
+}
+
+fn header(scheme: &str, value: &Secret) -> Option<HeaderValue> {
+    // A token with a line break in it cannot be sent; the registry then says that it wants one.
+    let mut header = HeaderValue::from_str(&format!("{scheme} {}", value.expose())).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}

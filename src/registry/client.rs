@@ -1,0 +1,165 @@
+//! The HTTP client: its TLS roots, proxies and windows. The only place that builds one.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::error::Cause;
+use super::settings::{ProxySettings, Settings};
+
+/// What a layer may have under way before someone reads it. Layers of one image share a connection: their windows
+/// together must fit in its window, or one that waits to be read would starve those it waits for.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// Room for 32 layers at once.
+const CONNECTION_WINDOW: u32 = 32 * STREAM_WINDOW;
+
+/// Why no client could be made of the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The extra authorities are no PEM certificates.
+    #[error("the certificates given for registries are no PEM file")]
+    Pem(#[source] Cause),
+    /// A PEM file that holds no certificate at all.
+    #[error("the file given for registries holds no certificate")]
+    NoCertificate,
+    /// One of them is damaged or of a kind that cannot be an authority.
+    #[error("certificate {number} of those given for registries cannot be used")]
+    Certificate {
+        /// Its place in the file, from 1.
+        number: usize,
+        /// What is wrong with it.
+        #[source]
+        source: Cause,
+    },
+    /// A proxy's address is no URL. It is not shown, since it may hold a password.
+    #[error("the address of the {scheme} proxy is no URL")]
+    Proxy {
+        /// `https` or `http`.
+        scheme: &'static str,
+    },
+    /// The client could not be set up.
+    #[error("no HTTP client could be set up")]
+    Client(#[source] Cause),
+}
+
+/// Builds the client that all requests go through.
+pub(super) fn build(settings: &Settings) -> Result<reqwest::Client, SettingsError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("kubectl-clarity/", env!("CARGO_PKG_VERSION")))
+        .tls_backend_preconfigured(tls(settings.extra_roots.as_deref())?)
+        // Redirects are followed one by one, so that credentials never go along to another host.
+        .redirect(reqwest::redirect::Policy::none())
+        // What is tried again, and how often, is said in one place: the transport.
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .connect_timeout(settings.connect_timeout)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_max_header_list_size(64 * 1024)
+        // Without this the environment would be read.
+        .no_proxy();
+    for proxy in proxies(&settings.proxy)? {
+        builder = builder.proxy(proxy);
+    }
+    builder.build().map_err(|error| SettingsError::Client(Cause::of(&error)))
+}
+
+/// The public authorities, compiled in since an image from scratch has none, and those that were given.
+fn tls(extra_roots: Option<&[u8]>) -> Result<ClientConfig, SettingsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
+    if let Some(pem) = extra_roots {
+        let mut count = 0;
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| SettingsError::Pem(Cause::of(&error)))?;
+            count += 1;
+            roots
+                .add(certificate)
+                .map_err(|error| SettingsError::Certificate { number: count, source: Cause::of(&error) })?;
+        }
+        if count == 0 {
+            return Err(SettingsError::NoCertificate);
+        }
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SettingsError::Client(Cause::of(&error)))?;
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+fn proxies(settings: &ProxySettings) -> Result<Vec<reqwest::Proxy>, SettingsError> {
+    let mut proxies = Vec::new();
+    let except = || settings.except.as_deref().and_then(reqwest::NoProxy::from_string);
+    if let Some(address) = &settings.https {
+        let proxy = reqwest::Proxy::https(address.expose());
+        proxies.push(proxy.map_err(|_| SettingsError::Proxy { scheme: "https" })?.no_proxy(except()));
+    }
+    if let Some(address) = &settings.http {
+        let proxy = reqwest::Proxy::http(address.expose());
+        proxies.push(proxy.map_err(|_| SettingsError::Proxy { scheme: "http" })?.no_proxy(except()));
+    }
+    Ok(proxies)
+}
+
+/// What the TLS library said about a failed connection, if it was TLS that failed.
+pub(super) fn tls_failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(failure) = error.downcast_ref::<rustls::Error>() {
+            return Some(failure);
+        }
+        // An io::Error does not name what it wraps as its source.
+        let wrapped: Option<&'a (dyn Error + Send + Sync + 'static)> =
+            error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(failure) = wrapped.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            return Some(failure);
+        }
+        next = match wrapped {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Secret;
+
+    fn with_roots(pem: &[u8]) -> Result<reqwest::Client, SettingsError> {
+        build(&Settings { extra_roots: Some(pem.to_vec()), ..Settings::default() })
+    }
+
+    #[test]
+    fn extra_roots_that_are_no_certificates_are_refused() {
+        assert!(matches!(with_roots(b"hello"), Err(SettingsError::NoCertificate)));
+        let pem = b"-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+        assert!(matches!(with_roots(pem), Err(SettingsError::Certificate { number: 1, .. })));
+        let pem = b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
+        assert!(matches!(with_roots(pem), Err(SettingsError::Pem(_))));
+    }
+
+    #[test]
+    fn the_address_of_a_bad_proxy_is_not_shown() {
+        let proxy =
+            ProxySettings { https: Some(Secret::new("http://user:hunter2@[")), ..ProxySettings::default() };
+        let error = build(&Settings { proxy, ..Settings::default() }).expect_err("no URL");
+        assert_eq!(error.to_string(), "the address of the https proxy is no URL");
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_tls_error_is_found_inside_io_errors() {
+        let inner = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        let error = io::Error::other(io::Error::other(inner.clone()));
+        assert_eq!(tls_failure(&error), Some(&inner));
+        assert_eq!(tls_failure(&io::Error::other("else")), None);
+    }
+}

@@ -1,0 +1,142 @@
+//! The addresses of a repository. Distribution-spec, "Endpoints".
+
+use reqwest::Url;
+
+use super::credentials::is_docker_hub;
+use super::error::PullError;
+use crate::image::{Digest, Repository};
+
+/// Docker Hub answers at another host than its images are named after.
+const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
+
+/// Where one repository is asked for things.
+#[derive(Clone, Debug)]
+pub(super) struct Endpoint {
+    base: Url,
+    path: String,
+}
+
+impl Endpoint {
+    /// The address of a repository; plain HTTP only for the registries named.
+    pub(super) fn of(repository: &Repository, plain_http: &[String]) -> Result<Self, PullError> {
+        let wrong = || PullError::Address { repository: repository.clone() };
+        if !is_path(&repository.path) || !is_host(&repository.registry) {
+            return Err(wrong());
+        }
+        let hub = is_docker_hub(&repository.registry);
+        let host = if hub { DOCKER_HUB_HOST } else { repository.registry.as_str() };
+        let scheme = if allows_plain(plain_http, host) { "http" } else { "https" };
+        let base = Url::parse(&format!("{scheme}://{host}/")).map_err(|_| wrong())?;
+        Ok(Self { base, path: repository.path.clone() })
+    }
+
+    /// A manifest or index by tag or digest.
+    pub(super) fn manifest(&self, name: &str) -> Url {
+        self.join(&["manifests", name])
+    }
+
+    /// A blob.
+    pub(super) fn blob(&self, digest: &Digest) -> Url {
+        self.join(&["blobs", digest.as_str()])
+    }
+
+    /// Where uploads begin.
+    pub(super) fn uploads(&self) -> Url {
+        self.join(&["blobs", "uploads", ""])
+    }
+
+    /// Whether an address is on the very server that this repository is on: the only one that sees credentials.
+    pub(super) fn is_origin_of(&self, url: &Url) -> bool {
+        self.base.origin() == url.origin()
+    }
+
+    fn join(&self, tail: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v2").extend(self.path.split('/')).extend(tail);
+        }
+        url
+    }
+}
+
+/// Whether a host (with or without port) is among those that may be asked in the clear; an entry without a port
+/// stands for all ports.
+pub(super) fn allows_plain(plain_http: &[String], host: &str) -> bool {
+    let name = host.rsplit_once(':').filter(|(name, _)| !name.ends_with(':')).map_or(host, |(name, _)| name);
+    plain_http.iter().any(|entry| entry == host || entry == name)
+}
+
+/// Host and port of an address, for messages.
+pub(super) fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
+/// The grammar of the distribution-spec for `<name>`, a little wider.
+fn is_path(path: &str) -> bool {
+    let segment = |segment: &str| {
+        segment.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+            && segment.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
+    };
+    path.len() <= 255 && path.split('/').all(segment)
+}
+
+fn is_host(host: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || ".-:[]_".contains(c);
+    !host.is_empty() && host.len() <= 300 && host.chars().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(registry: &str, path: &str) -> Result<Endpoint, PullError> {
+        let repository = Repository { registry: registry.to_owned(), path: path.to_owned() };
+        Endpoint::of(&repository, &["plain.test".to_owned(), "127.0.0.1:5000".to_owned()])
+    }
+
+    fn manifest(registry: &str, path: &str) -> String {
+        endpoint(registry, path).expect("an address").manifest("1.0").to_string()
+    }
+
+    #[test]
+    fn addresses_follow_the_specification() {
+        assert_eq!(
+            manifest("docker.io", "library/a"),
+            "https://registry-1.docker.io/v2/library/a/manifests/1.0"
+        );
+        assert_eq!(manifest("plain.test:80", "a"), "http://plain.test/v2/a/manifests/1.0");
+        assert_eq!(manifest("127.0.0.1:5000", "a/b"), "http://127.0.0.1:5000/v2/a/b/manifests/1.0");
+        assert_eq!(manifest("127.0.0.1:5001", "a/b"), "https://127.0.0.1:5001/v2/a/b/manifests/1.0");
+        assert_eq!(manifest("[::1]:5000", "a"), "https://[::1]:5000/v2/a/manifests/1.0");
+        let uploads = endpoint("a.test", "a").expect("an address").uploads();
+        assert_eq!(uploads.as_str(), "https://a.test/v2/a/blobs/uploads/");
+    }
+
+    #[test]
+    fn names_that_would_leave_the_repository_are_no_address() {
+        for (registry, path) in [
+            ("a.test", "../x"),
+            ("a.test", "a//b"),
+            ("a.test", "a?b"),
+            ("a.test", ""),
+            ("a.test/x", "a"),
+            ("user@a.test", "a"),
+            ("", "a"),
+            ("a.test:port", "a"),
+        ] {
+            assert!(endpoint(registry, path).is_err(), "{registry} {path}");
+        }
+    }
+
+    #[test]
+    fn another_port_or_scheme_is_another_origin() {
+        let endpoint = endpoint("a.test", "a").expect("an address");
+        let origin = |url: &str| endpoint.is_origin_of(&Url::parse(url).expect("a URL"));
+        assert!(origin("https://a.test:443/other"));
+        assert!(!origin("http://a.test/") && !origin("https://a.test:8443/") && !origin("https://b.test/"));
+    }
+}

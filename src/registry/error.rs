@@ -1,0 +1,467 @@
+//! What can go wrong between asking for an image and having it, in words for people.
+//!
+//! Every error names the repository and, where another host is to blame, that host. Answers of registries are hostile
+//! text: they are cut, stripped of control characters and of every secret that was sent.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use super::manifest::ManifestError;
+use crate::image::{Digest, Repository};
+
+/// Longest excerpt of an answer that is kept, in characters.
+const EXCERPT_LIMIT: usize = 300;
+
+/// Why an image, or a part of it, could not be read from its registry (or sent to it).
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    /// The registry knows us or not, but does not let us.
+    #[error("{} refused {} for {repository}", repository.registry, Tried(tried))]
+    Unauthorized {
+        /// The repository.
+        repository: Repository,
+        /// Which credentials were shown, in words.
+        tried: Vec<String>,
+        /// What it answered last.
+        #[source]
+        answer: Box<Answer>,
+    },
+    /// No credential is for this repository, and the registry wants one.
+    #[error("no credential matches {repository}")]
+    NoCredential {
+        /// The repository.
+        repository: Repository,
+        /// What the registry answered to the anonymous request.
+        #[source]
+        answer: Box<Answer>,
+    },
+    /// The registry asks for a way to authenticate that is unknown here.
+    #[error("{} asks for an authentication that is not supported ({offered}) for {repository}", repository.registry)]
+    UnknownChallenge {
+        /// The repository.
+        repository: Repository,
+        /// The schemes that it offers.
+        offered: String,
+    },
+    /// The registry's token service gave no token.
+    #[error("the token service {service} gave no token for {repository} and {}", Tried(tried))]
+    TokenService {
+        /// The repository.
+        repository: Repository,
+        /// Host of the token service.
+        service: String,
+        /// Which credentials were shown to it, in words; empty if none.
+        tried: Vec<String>,
+        /// Why not.
+        #[source]
+        source: Box<TokenError>,
+    },
+    /// The registry does not have it (any more).
+    #[error("{part} is not in {repository}")]
+    NotFound {
+        /// The repository.
+        repository: Repository,
+        /// What was asked for.
+        part: Part,
+        /// What the registry answered.
+        #[source]
+        answer: Box<Answer>,
+    },
+    /// The registry asks for more patience than there is.
+    #[error("{host} has had too many requests, the one for {repository} among them{}", Wait(*wait))]
+    RateLimited {
+        /// The host that said so.
+        host: String,
+        /// The repository.
+        repository: Repository,
+        /// How long it wants us to wait, if it said so.
+        wait: Option<Duration>,
+        /// What it answered.
+        #[source]
+        answer: Box<Answer>,
+    },
+    /// Any other answer that is no success.
+    #[error("{host} did not give {part} of {repository}")]
+    Refused {
+        /// The host that said so.
+        host: String,
+        /// The repository.
+        repository: Repository,
+        /// What was asked for.
+        part: Part,
+        /// What it answered.
+        #[source]
+        answer: Box<Answer>,
+    },
+    /// An answer that breaks the protocol.
+    #[error("{host} broke the protocol over {part} of {repository}: {what}")]
+    Protocol {
+        /// The host that did so.
+        host: String,
+        /// The repository.
+        repository: Repository,
+        /// What was asked for.
+        part: Part,
+        /// What is wrong with the answer.
+        what: &'static str,
+    },
+    /// The content is not what its digest says.
+    #[error("{part} of {repository} is damaged: what came has the digest {found}")]
+    DigestMismatch {
+        /// The repository.
+        repository: Repository,
+        /// What was read; names the expected digest.
+        part: Part,
+        /// The digest of what came.
+        found: Digest,
+    },
+    /// The content is not as long as its descriptor says.
+    #[error("{part} of {repository} is damaged: it should have {expected} bytes and has {found}")]
+    SizeMismatch {
+        /// The repository.
+        repository: Repository,
+        /// What was read.
+        part: Part,
+        /// Size by the descriptor.
+        expected: u64,
+        /// Bytes that came or were announced; at least that many.
+        found: u64,
+    },
+    /// More than is read of such a thing.
+    #[error("{part} of {repository} is larger than {limit} bytes")]
+    TooLarge {
+        /// The repository.
+        repository: Repository,
+        /// What was read.
+        part: Part,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// The manifest, index or config is none that describes a runnable image.
+    #[error("cannot use {part} of {repository}")]
+    Manifest {
+        /// The repository.
+        repository: Repository,
+        /// What was read.
+        part: Part,
+        /// What is wrong with it.
+        #[source]
+        source: Box<ManifestError>,
+    },
+    /// The layer lies outside of the registry, at an address that the image names.
+    #[error("{part} of {repository} lies outside of the registry, at {address}, which is not asked")]
+    ForeignLayer {
+        /// The repository.
+        repository: Repository,
+        /// The layer.
+        part: Part,
+        /// Host of the first address.
+        address: String,
+    },
+    /// The host's certificate is not trusted: none of the known authorities signed it.
+    #[error("the certificate of {host} for {repository} is signed by no known authority")]
+    UnknownIssuer {
+        /// The host.
+        host: String,
+        /// The repository.
+        repository: Repository,
+    },
+    /// No encrypted connection came about for another reason.
+    #[error("no TLS connection to {host} for {repository}")]
+    Tls {
+        /// The host.
+        host: String,
+        /// The repository.
+        repository: Repository,
+        /// What the TLS library says.
+        #[source]
+        source: Cause,
+    },
+    /// The host speaks plain HTTP where TLS was expected.
+    #[error("{host} speaks plain HTTP, which is not allowed for {repository}")]
+    PlainHttp {
+        /// The host.
+        host: String,
+        /// The repository.
+        repository: Repository,
+    },
+    /// The host could not be reached.
+    #[error("cannot reach {host} for {repository}")]
+    Connect {
+        /// The host.
+        host: String,
+        /// The repository.
+        repository: Repository,
+        /// The network's reason.
+        #[source]
+        source: Cause,
+    },
+    /// The host did not answer in time.
+    #[error("{host} did not send {part} of {repository} in time")]
+    Timeout {
+        /// The host.
+        host: String,
+        /// The repository.
+        repository: Repository,
+        /// What was asked for.
+        part: Part,
+    },
+    /// The connection broke, more often than is put up with.
+    #[error("the connection to {host} broke while it sent {part} of {repository}")]
+    Broken {
+        /// The host.
+        host: String,
+        /// The repository.
+        repository: Repository,
+        /// What was asked for.
+        part: Part,
+        /// The network's reason.
+        #[source]
+        source: Cause,
+    },
+    /// The name of the repository cannot be turned into an address.
+    #[error("{repository} is not the address of a repository")]
+    Address {
+        /// The repository.
+        repository: Repository,
+    },
+    /// The download was given up before its end by the one who read it, or it had failed before.
+    #[error("the download of {part} of {repository} was stopped")]
+    Stopped {
+        /// The repository.
+        repository: Repository,
+        /// What was read.
+        part: Part,
+    },
+}
+
+/// Why a token service gave no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// It said no; the words are its own.
+    #[error(transparent)]
+    Refused(#[from] Answer),
+    /// The registry names no address of a token service.
+    #[error("the registry names no usable address of it")]
+    Realm,
+    /// Credentials would have to travel in the clear.
+    #[error("it speaks plain HTTP, and no credentials are sent that way")]
+    PlainHttp,
+    /// The answer is too long.
+    #[error("its answer is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The answer holds no token.
+    #[error("its answer holds no token")]
+    NoToken,
+}
+
+/// What is being read, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A manifest or index, by tag or digest.
+    Manifest(String),
+    /// An image configuration.
+    Config(Digest),
+    /// A layer.
+    Layer(Digest),
+    /// A blob that is being sent.
+    Upload(Digest),
+    /// A token.
+    Token,
+}
+
+/// What a server answered: its status and an excerpt of the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// One line of text; empty if it said nothing.
+    pub text: String,
+}
+
+/// The innermost reason of a failed request. The layers above it say only that a request failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause(String);
+
+struct Tried<'a>(&'a [String]);
+
+struct Wait(Option<Duration>);
+
+impl PullError {
+    /// Whether another credential might do better.
+    pub(super) fn may_be_the_credential(&self) -> bool {
+        match self {
+            Self::Unauthorized { .. }
+            | Self::NoCredential { .. }
+            | Self::NotFound { .. }
+            | Self::UnknownChallenge { .. } => true,
+            Self::TokenService { source, .. } => {
+                matches!(**source, TokenError::Refused(Answer { status: 400..500, .. }) | TokenError::NoToken)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Answer {
+    /// Makes one line of an answer's body. Registries say `{"errors":[{"code","message"}]}` (distribution-spec, "Error
+    /// Codes"), token services `{"details"}` or `{"error_description"}`; other text is shown as it is.
+    pub(super) fn new(status: u16, body: &[u8], secrets: &[String]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        let mut text = spoken(&text).unwrap_or_else(|| text.into_owned());
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            text = text.replace(secret.as_str(), "(secret)");
+        }
+        Self { status, text: one_line(&text) }
+    }
+}
+
+/// The words in a JSON answer, if it is one of the known shapes.
+fn spoken(body: &str) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_str(body).ok()?;
+    let words = |value: &serde_json::Value| value.as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let errors =
+        json.get("errors").and_then(serde_json::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let errors: Vec<String> = errors
+        .iter()
+        .take(4)
+        .filter_map(|error| match (words(&error["code"]), words(&error["message"])) {
+            (Some(code), Some(message)) => Some(format!("{code}: {message}")),
+            (code, message) => message.or(code),
+        })
+        .collect();
+    if !errors.is_empty() {
+        return Some(errors.join("; "));
+    }
+    ["error_description", "details", "message", "error"].iter().find_map(|key| words(&json[*key]))
+}
+
+/// At most [`EXCERPT_LIMIT`] characters on one line, none of which moves a terminal's cursor or hides text.
+fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    let mut count = 0_usize;
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if count > 0 {
+            line.push(' ');
+            count += 1;
+        }
+        for c in word.chars().filter(|&c| !reorders_text(c)) {
+            if count >= EXCERPT_LIMIT {
+                line.push('…');
+                return line;
+            }
+            line.push(c);
+            count += 1;
+        }
+    }
+    line
+}
+
+/// Bidirectional controls and zero-width characters (Unicode TR 36).
+fn reorders_text(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+impl Cause {
+    /// The innermost error of a chain.
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut innermost = error;
+        while let Some(source) = innermost.source() {
+            innermost = source;
+        }
+        Self(one_line(&innermost.to_string()))
+    }
+
+    /// A reason of our own.
+    pub(super) fn saying(text: &'static str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl Error for Cause {}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for Answer {}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it answered {}", self.status)?;
+        if let Some(reason) = reqwest::StatusCode::from_u16(self.status).ok().and_then(|s| s.canonical_reason())
+        {
+            write!(f, " {reason}")?;
+        }
+        if self.text.is_empty() { Ok(()) } else { write!(f, ": {}", self.text) }
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manifest(name) => write!(f, "manifest {name}"),
+            Self::Config(digest) => write!(f, "config {digest}"),
+            Self::Layer(digest) => write!(f, "layer {digest}"),
+            Self::Upload(digest) => write!(f, "upload of {digest}"),
+            Self::Token => f.write_str("a token"),
+        }
+    }
+}
+
+impl fmt::Display for Tried<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            [] => f.write_str("an anonymous request"),
+            [only] => write!(f, "the credentials of {only}"),
+            several => write!(f, "the credentials of {}", several.join(", then of ")),
+        }
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(wait) => write!(f, ", and it asks to wait {} s", wait.as_secs()),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(body: &str) -> String {
+        Answer::new(404, body.as_bytes(), &["hunter2".to_owned()]).text
+    }
+
+    #[test]
+    fn the_words_of_registries_and_token_services_are_kept() {
+        let body =
+            r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{}},{"code":"X"}]}"#;
+        assert_eq!(text(body), "MANIFEST_UNKNOWN: manifest unknown; X");
+        assert_eq!(text(r#"{"details":"incorrect username or password"}"#), "incorrect username or password");
+        assert_eq!(text("<h1>Bad\n gateway</h1>"), "<h1>Bad gateway</h1>");
+    }
+
+    #[test]
+    fn answers_are_one_line_without_control_characters_or_secrets() {
+        assert_eq!(text("a\u{1b}[2Jb\r\nc\u{202e}d"), "a [2Jb cd");
+        assert_eq!(text("your password hunter2 is wrong"), "your password (secret) is wrong");
+        assert_eq!(text(&"x".repeat(1000)).chars().count(), EXCERPT_LIMIT + 1);
+    }
+
+    #[test]
+    fn an_answer_reads_as_a_sentence() {
+        let answer = Answer { status: 404, text: "MANIFEST_UNKNOWN: manifest unknown".to_owned() };
+        assert_eq!(answer.to_string(), "it answered 404 Not Found: MANIFEST_UNKNOWN: manifest unknown");
+        assert_eq!(Answer { status: 599, text: String::new() }.to_string(), "it answered 599");
+    }
+}

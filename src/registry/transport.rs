@@ -1,0 +1,395 @@
+//! Sending requests: authentication, redirects, retries, time limits, and errors in our words.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::access::{Access, Ticket};
+use super::challenge::{self, Challenge};
+use super::client::{self, SettingsError, tls_failure};
+use super::endpoint::{Endpoint, allows_plain, host_of};
+use super::error::{Answer, Cause, Part, PullError};
+use super::patience::{Patience, Setback, retry_after};
+use super::settings::Settings;
+use crate::image::Repository;
+
+/// Most of an error's body that is read, in bytes.
+pub(super) const ERROR_LIMIT: usize = 8 * 1024;
+/// Registries redirect once, to a store; a store perhaps once more.
+const REDIRECT_LIMIT: usize = 5;
+/// How often one request may be challenged: for a token, and for a token with more rights.
+const CHALLENGE_ROUNDS: usize = 2;
+/// Slower uploads than this are given up, in bytes a second.
+const SLOWEST_UPLOAD: u64 = 32 * 1024;
+
+/// Everything that leaves for a registry passes through here.
+#[derive(Debug)]
+pub(super) struct Transport {
+    client: reqwest::Client,
+    settings: Settings,
+}
+
+/// One request to a registry.
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) payload: Payload<'a>,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) access: &'a Access,
+    /// What it is about, for messages.
+    pub(super) part: Part,
+}
+
+/// The body of a request.
+pub(super) enum Payload<'a> {
+    None,
+    Bytes(Bytes),
+    /// A body of known size that can be made anew for a second attempt.
+    Stream {
+        size: u64,
+        open: &'a (dyn Fn() -> reqwest::Body + Send + Sync),
+    },
+}
+
+/// A successful answer and who gave it: after a redirect that is another host than the registry.
+pub(super) struct Reply {
+    pub(super) response: Response,
+    pub(super) host: String,
+}
+
+/// An answer that was read whole.
+pub(super) struct Small {
+    pub(super) headers: HeaderMap,
+    pub(super) bytes: Bytes,
+}
+
+/// Who is asked for what: the words that every error needs.
+pub(super) struct Place<'a> {
+    pub(super) host: &'a str,
+    pub(super) repository: &'a Repository,
+    pub(super) part: &'a Part,
+}
+
+/// A body of which no more than a limit was read.
+#[derive(Default)]
+pub(super) struct Capped {
+    pub(super) bytes: Bytes,
+    /// There was more.
+    pub(super) cut: bool,
+}
+
+impl Transport {
+    pub(super) fn new(settings: Settings) -> Result<Self, SettingsError> {
+        Ok(Self { client: client::build(&settings)?, settings })
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn client(&self) -> &reqwest::Client {
+        &self.client
+    }
+
+    /// Sends a request until it succeeds or there is no more point in it. Only reading requests are repeated.
+    pub(super) async fn send(&self, request: &Request<'_>) -> Result<Reply, PullError> {
+        let reads = request.method == Method::GET || request.method == Method::HEAD;
+        let mut patience = if reads { Patience::of(&self.settings) } else { Patience::none() };
+        loop {
+            match self.attempt(request).await {
+                Ok(reply) => {
+                    request.access.note_success();
+                    return Ok(reply);
+                }
+                Err(setback) => patience.wait_after(setback).await?,
+            }
+        }
+    }
+
+    /// Sends a reading request and reads the whole answer, which has at most so many bytes.
+    pub(super) async fn read(&self, request: &Request<'_>, limit: usize) -> Result<Small, PullError> {
+        let mut patience = Patience::of(&self.settings);
+        loop {
+            match self.read_once(request, limit).await {
+                Ok(small) => {
+                    request.access.note_success();
+                    return Ok(small);
+                }
+                Err(setback) => patience.wait_after(setback).await?,
+            }
+        }
+    }
+
+    async fn read_once(&self, request: &Request<'_>, limit: usize) -> Result<Small, Setback> {
+        let Reply { response, host } = self.attempt(request).await?;
+        let repository = request.access.repository();
+        let place = Place { host: &host, repository, part: &request.part };
+        let headers = response.headers().clone();
+        let body = read_capped(response, limit, self.settings.answer_timeout, &place).await?;
+        if body.cut {
+            let (repository, part) = (repository.clone(), request.part.clone());
+            return Err(PullError::TooLarge { repository, part, limit: limit as u64 }.into());
+        }
+        Ok(Small { headers, bytes: body.bytes })
+    }
+
+    /// Asks another host than the registry for content that everybody may have. No credentials, no redirects.
+    pub(super) async fn fetch_foreign(
+        &self,
+        url: &Url,
+        headers: HeaderMap,
+        repository: &Repository,
+        part: &Part,
+    ) -> Result<Reply, Setback> {
+        let host = host_of(url);
+        let place = Place { host: &host, repository, part };
+        let sent = self.client.get(url.clone()).headers(headers).header(ACCEPT_ENCODING, "identity").send();
+        let response = place.within(self.settings.answer_timeout, sent).await?;
+        if response.status().is_success() {
+            return Ok(Reply { response, host });
+        }
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let body = read_capped(response, ERROR_LIMIT, self.settings.answer_timeout, &place).await;
+        let answer = Answer::new(status, &body.unwrap_or_default().bytes, &[]);
+        Err(setback_of_status(&headers, answer, |answer| place.refused(answer)))
+    }
+
+    async fn attempt(&self, request: &Request<'_>) -> Result<Reply, Setback> {
+        let mut url = request.url.clone();
+        let mut redirects = 0;
+        let mut answered: Vec<Vec<Challenge>> = Vec::new();
+        loop {
+            let at_home = request.endpoint.is_origin_of(&url);
+            let ticket = match at_home {
+                true => Some(request.access.ticket(self).await?),
+                false => None,
+            };
+            let host = host_of(&url);
+            let place = Place { host: &host, repository: request.access.repository(), part: &request.part };
+            let response = self.exchange(request, &url, ticket.as_ref(), &place).await?;
+            let status = response.status();
+            if status.is_success() {
+                return Ok(Reply { response, host });
+            }
+            let follows = request.method == Method::GET || request.method == Method::HEAD;
+            if status.is_redirection() && follows {
+                redirects += 1;
+                if redirects > REDIRECT_LIMIT {
+                    return Err(place.protocol("it redirects without end").into());
+                }
+                url = self.redirected(&url, response.headers(), &place)?;
+                continue;
+            }
+            if let (StatusCode::UNAUTHORIZED, Some(ticket)) = (status, &ticket) {
+                let headers = response.headers().get_all(WWW_AUTHENTICATE);
+                let challenges = challenge::parse(headers.iter().map(HeaderValue::as_bytes));
+                let known = essence(&challenges);
+                if answered.len() < CHALLENGE_ROUNDS && !answered.contains(&known) {
+                    answered.push(known);
+                    if request.access.answer(self, &challenges, ticket).await? {
+                        continue;
+                    }
+                }
+            }
+            return Err(self.setback(request, ticket.as_ref(), response, &place).await);
+        }
+    }
+
+    async fn exchange(
+        &self,
+        request: &Request<'_>,
+        url: &Url,
+        ticket: Option<&Ticket>,
+        place: &Place<'_>,
+    ) -> Result<Response, Setback> {
+        let mut limit = self.settings.answer_timeout;
+        let mut http =
+            self.client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
+        // Content is hashed as it comes, so nothing may be packed on the way.
+        http = http.header(ACCEPT_ENCODING, "identity");
+        if let Some(header) = ticket.and_then(|ticket| ticket.header.clone()) {
+            http = http.header(AUTHORIZATION, header);
+        }
+        let size = match &request.payload {
+            Payload::None => 0,
+            Payload::Bytes(bytes) => bytes.len() as u64,
+            Payload::Stream { size, .. } => *size,
+        };
+        http = match &request.payload {
+            Payload::None => http,
+            Payload::Bytes(bytes) => http.body(bytes.clone()),
+            Payload::Stream { size, open } => http.header(reqwest::header::CONTENT_LENGTH, *size).body(open()),
+        };
+        limit = limit.saturating_add(Duration::from_secs(size / SLOWEST_UPLOAD));
+        place.within(limit, http.send()).await
+    }
+
+    /// Where a redirect leads: over TLS, or in the clear where that was allowed.
+    fn redirected(&self, from: &Url, headers: &HeaderMap, place: &Place<'_>) -> Result<Url, Setback> {
+        let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+        let Some(to) = location.and_then(|location| from.join(location).ok()).filter(Url::has_host) else {
+            return Err(place.protocol("it redirects to no address").into());
+        };
+        let plain = || from.scheme() == "http" || allows_plain(&self.settings.plain_http, &host_of(&to));
+        match to.scheme() {
+            "https" => Ok(to),
+            "http" if plain() => Ok(to),
+            "http" => {
+                let repository = place.repository.clone();
+                Err(PullError::PlainHttp { host: host_of(&to), repository }.into())
+            }
+            _ => Err(place.protocol("it redirects to something that is not HTTP").into()),
+        }
+    }
+
+    /// Turns an answer that is no success into an error.
+    async fn setback(
+        &self,
+        request: &Request<'_>,
+        ticket: Option<&Ticket>,
+        response: Response,
+        place: &Place<'_>,
+    ) -> Setback {
+        let status = response.status();
+        let headers = response.headers().clone();
+        // The status is worth more than the body; a body that breaks off is none.
+        let body = read_capped(response, ERROR_LIMIT, self.settings.answer_timeout, place).await;
+        let secrets = ticket.map_or(&[][..], |ticket| ticket.secrets.as_slice());
+        let answer = Answer::new(status.as_u16(), &body.unwrap_or_default().bytes, secrets);
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if ticket.is_some() => {
+                Setback::Final(request.access.refused(answer))
+            }
+            StatusCode::NOT_FOUND if ticket.is_some() => Setback::Final(PullError::NotFound {
+                repository: place.repository.clone(),
+                part: request.part.clone(),
+                answer: Box::new(answer),
+            }),
+            StatusCode::TOO_MANY_REQUESTS => {
+                let wait = retry_after(&headers);
+                let error = PullError::RateLimited {
+                    host: place.host.to_owned(),
+                    repository: place.repository.clone(),
+                    wait,
+                    answer: Box::new(answer),
+                };
+                Setback::Passing { error, wait }
+            }
+            _ => setback_of_status(&headers, answer, |answer| place.refused(answer)),
+        }
+    }
+}
+
+impl Place<'_> {
+    /// Waits for an answer's head within a time limit.
+    pub(super) async fn within(
+        &self,
+        limit: Duration,
+        sent: impl Future<Output = Result<Response, reqwest::Error>>,
+    ) -> Result<Response, Setback> {
+        match tokio::time::timeout(limit, sent).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(self.network(&error)),
+            Err(_) => Err(Setback::Passing { error: self.timeout(), wait: None }),
+        }
+    }
+
+    /// Says in our words why the network failed, and whether that may pass.
+    pub(super) fn network(&self, error: &reqwest::Error) -> Setback {
+        let (host, repository) = (self.host.to_owned(), self.repository.clone());
+        match tls_failure(error) {
+            Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
+                return Setback::Final(PullError::UnknownIssuer { host, repository });
+            }
+            Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
+                return Setback::Final(PullError::PlainHttp { host, repository });
+            }
+            Some(failure) => {
+                return Setback::Final(PullError::Tls { host, repository, source: Cause::of(failure) });
+            }
+            None => {}
+        }
+        let source = Cause::of(error);
+        let error = if error.is_connect() {
+            PullError::Connect { host, repository, source }
+        } else if error.is_timeout() {
+            self.timeout()
+        } else {
+            self.broken(source)
+        };
+        Setback::Passing { error, wait: None }
+    }
+
+    pub(super) fn timeout(&self) -> PullError {
+        let (host, repository) = (self.host.to_owned(), self.repository.clone());
+        PullError::Timeout { host, repository, part: self.part.clone() }
+    }
+
+    pub(super) fn broken(&self, source: Cause) -> PullError {
+        let (host, repository) = (self.host.to_owned(), self.repository.clone());
+        PullError::Broken { host, repository, part: self.part.clone(), source }
+    }
+
+    pub(super) fn protocol(&self, what: &'static str) -> PullError {
+        let (host, repository) = (self.host.to_owned(), self.repository.clone());
+        PullError::Protocol { host, repository, part: self.part.clone(), what }
+    }
+
+    pub(super) fn refused(&self, answer: Answer) -> PullError {
+        let (host, repository) = (self.host.to_owned(), self.repository.clone());
+        PullError::Refused { host, repository, part: self.part.clone(), answer: Box::new(answer) }
+    }
+}
+
+/// Whether a status is likely to pass: 429 and what gateways and overloaded servers say.
+pub(super) fn setback_of_status(
+    headers: &HeaderMap,
+    answer: Answer,
+    error: impl FnOnce(Answer) -> PullError,
+) -> Setback {
+    match answer.status {
+        408 | 429 | 500 | 502 | 503 | 504 => {
+            Setback::Passing { error: error(answer), wait: retry_after(headers) }
+        }
+        _ => Setback::Final(error(answer)),
+    }
+}
+
+/// Reads a body up to a limit and within a time; what is over the limit is left on the wire.
+pub(super) async fn read_capped(
+    mut response: Response,
+    limit: usize,
+    time: Duration,
+    place: &Place<'_>,
+) -> Result<Capped, Setback> {
+    let reading = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response.chunk().await? {
+            let room = limit - body.len();
+            body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+            if chunk.len() > room {
+                return Ok(Capped { bytes: body.freeze(), cut: true });
+            }
+        }
+        Ok(Capped { bytes: body.freeze(), cut: false })
+    };
+    match tokio::time::timeout(time, reading).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(error)) => Err(place.network(&error)),
+        Err(_) => Err(Setback::Passing { error: place.timeout(), wait: None }),
+    }
+}
+
+/// What makes two challenges the same: not the `error` that some servers add to the second one.
+fn essence(challenges: &[Challenge]) -> Vec<Challenge> {
+    let kept = |(name, _): &(String, String)| matches!(name.as_str(), "realm" | "service" | "scope");
+    let reduce = |challenge: &Challenge| Challenge {
+        scheme: challenge.scheme.clone(),
+        parameters: challenge.parameters.iter().filter(|&parameter| kept(parameter)).cloned().collect(),
+    };
+    challenges.iter().map(reduce).collect()
+}
