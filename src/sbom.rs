@@ -2,6 +2,8 @@
 //!
 //! Its stored and sent form is CycloneDX 1.5 JSON, see [`cyclonedx`].
 
+pub mod cyclonedx;
+
 use serde::{Deserialize, Serialize};
 
 use crate::package::{Distro, Package};

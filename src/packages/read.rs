@@ -1,0 +1,301 @@
+//! Walks a tree and lets every cataloger read the files that it wants.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use super::{CATALOGERS, Cataloger, Evidence, Record, Want};
+use crate::tree::record::{Found, RecordBuilder};
+use crate::tree::squash::Target;
+use crate::tree::{
+    Budget, Content, Entry, EntryPath, Gap, GapCause, Grant, Kind, Limits, ReadAt, ReadError, Source, Step,
+    Tree,
+};
+
+/// First bytes that a sniffing cataloger sees.
+const HEAD: usize = 64;
+/// Suffixes of files that hold no programs and are not opened just to look. One list, the same for streams and mounts.
+const HARMLESS: [&[u8]; 24] = [
+    b".h", b".c", b".py", b".pyc", b".js", b".ts", b".map", b".css", b".html", b".md", b".txt", b".json",
+    b".xml", b".yml", b".yaml", b".gz", b".png", b".svg", b".mo", b".pm", b".pl", b".rb", b".hpp", b".pem",
+];
+/// Memory for evidence is asked for in steps of this many bytes.
+const MEMORY_STEP: u64 = 1 << 20;
+
+/// With what a tree is read.
+#[derive(Clone, Copy)]
+pub struct ReadContext<'a> {
+    /// Who reads.
+    pub catalogers: &'a [Cataloger],
+    /// Bounds of one tree.
+    pub limits: &'a Limits,
+    /// Memory that all readers share.
+    pub budget: &'a Budget,
+}
+
+/// What a second pass found.
+#[derive(Debug, Default)]
+pub struct Replayed {
+    /// What was read, with the target it was read for.
+    pub found: Vec<(Target, Found<Evidence>)>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+}
+
+impl<'a> ReadContext<'a> {
+    /// All catalogers.
+    #[must_use]
+    pub fn new(limits: &'a Limits, budget: &'a Budget) -> Self {
+        Self { catalogers: CATALOGERS, limits, budget }
+    }
+}
+
+/// Reads a whole tree once.
+///
+/// # Errors
+/// The tree is damaged or its bytes did not arrive. What single files or limits left out is a gap of the record.
+pub fn read_tree(tree: &mut dyn Tree, context: ReadContext<'_>) -> Result<Record, ReadError> {
+    let mut builder = RecordBuilder::new(context.limits.link_bytes);
+    let mut memory = Memory::new(context);
+    tree.walk(&mut |entry, content| {
+        let is_link = matches!(entry.kind, Kind::Symlink { .. } | Kind::Hardlink { .. });
+        let is_wanted = is_link && context.catalogers.iter().any(|c| (c.wants)(entry, &[]).is_some());
+        builder.add_entry(entry, is_wanted);
+        if entry.kind == Kind::File {
+            for (cataloger, result) in read_file(entry, content, context) {
+                let held = result.and_then(|evidence| {
+                    memory.hold(evidence.weight().saturating_add(200))?;
+                    Ok(evidence)
+                });
+                match held {
+                    Ok(evidence) => builder.add_evidence(&entry.path, cataloger, evidence),
+                    Err(cause) => builder.add_gap(&entry.path, cause),
+                }
+            }
+        } else if entry.kind == Kind::Other
+            && context.catalogers.iter().any(|c| (c.wants)(entry, &[]).is_some())
+        {
+            builder.add_gap(&entry.path, GapCause::Damaged("it is no regular file".to_owned()));
+        }
+        Step::Continue
+    })?;
+    if let Err(cause) = memory.hold(builder.weight()) {
+        builder.add_tree_gaps(vec![Gap { path: EntryPath::root(), cause }]);
+    }
+    builder.add_tree_gaps(tree.take_gaps());
+    let mut record = builder.finish();
+    record.memory = memory.grants;
+    Ok(record)
+}
+
+/// Reads a layer (or directory) again for files that turned out to be wanted under another name.
+///
+/// # Errors
+/// As [`read_tree`].
+pub fn replay(
+    tree: &mut dyn Tree,
+    targets: &[Target],
+    context: ReadContext<'_>,
+) -> Result<Replayed, ReadError> {
+    // By target and path: of a path that comes twice, the last one counts.
+    let mut results = std::collections::BTreeMap::new();
+    tree.walk(&mut |entry, content| {
+        let mut matching = targets.iter().enumerate().filter(|(_, target)| is_meant(target, &entry.path));
+        let Some((first, target)) = matching.next() else { return Step::Continue };
+        if entry.kind == Kind::Directory {
+            return Step::Continue;
+        }
+        let wanted_as = wanted_name(target, &entry.path);
+        let wanted = Entry { path: wanted_as, ..entry.clone() };
+        let read = match entry.kind {
+            Kind::File => read_file(&wanted, content, context),
+            _ if context.catalogers.iter().any(|c| (c.wants)(&wanted, &[]).is_some()) => {
+                vec![("", Err(GapCause::Damaged("it is no regular file".to_owned())))]
+            }
+            _ => Vec::new(),
+        };
+        // The same bytes wanted under two names are read for the first and count for all.
+        for index in std::iter::once(first).chain(matching.map(|(index, _)| index)) {
+            results.insert((index, entry.path.clone()), read.clone());
+        }
+        Step::Continue
+    })?;
+    let mut replayed = Replayed { found: Vec::new(), gaps: tree.take_gaps() };
+    for ((index, path), read) in results {
+        for (reader, result) in read {
+            match result {
+                Ok(evidence) => {
+                    let found = Found { path: path.clone(), reader, evidence };
+                    replayed.found.push((targets[index].clone(), found));
+                }
+                Err(cause) => replayed.gaps.push(Gap { path: path.clone(), cause }),
+            }
+        }
+    }
+    Ok(replayed)
+}
+
+fn is_meant(target: &Target, path: &EntryPath) -> bool {
+    if target.is_directory { path.parent() == Some(target.path.as_bytes()) } else { target.path == *path }
+}
+
+fn wanted_name(target: &Target, path: &EntryPath) -> EntryPath {
+    if !target.is_directory {
+        return target.wanted_as.clone();
+    }
+    target.wanted_as.join(path.name()).unwrap_or_else(|_| path.clone())
+}
+
+type FileResult = (&'static str, Result<Evidence, GapCause>);
+
+/// Lets all catalogers that want a file read it.
+fn read_file(entry: &Entry, content: &mut dyn Content, context: ReadContext<'_>) -> Vec<FileResult> {
+    let mut head = Vec::new();
+    let sniffers = context.catalogers.iter().any(|cataloger| cataloger.sniffs);
+    if sniffers && !is_harmless(entry.path.name()) && content.take(HEAD as u64).read_to_end(&mut head).is_err()
+    {
+        // Whoever wants the file meets the same failure again and says so; nobody may want it.
+        head.clear();
+    }
+    let wanting: Vec<(&Cataloger, Want)> = context
+        .catalogers
+        .iter()
+        .filter_map(|cataloger| (cataloger.wants)(entry, &head).map(|want| (cataloger, want)))
+        .collect();
+    if wanting.is_empty() {
+        return Vec::new();
+    }
+    let mut content = Headed { head, position: 0, rest: content };
+    let size = content.size();
+    let (fitting, too_large): (Vec<_>, Vec<_>) = wanting.into_iter().partition(|(_, want)| size <= want.cap());
+    let mut results: Vec<FileResult> = too_large
+        .into_iter()
+        .map(|(cataloger, want)| (cataloger.id, Err(GapCause::TooLarge { size, cap: want.cap() })))
+        .collect();
+    match &fitting[..] {
+        [] => {}
+        [(cataloger, Want::Forward { .. })] => {
+            results.push((cataloger.id, (cataloger.read)(entry, Source::Forward(&mut content))));
+        }
+        _ => match content.rest.random() {
+            Ok(Some(file)) => results.extend(read_at_will(entry, &fitting, file)),
+            Ok(None) => match spool(&mut content, context) {
+                Ok((bytes, _grant)) => results.extend(read_at_will(entry, &fitting, &Slice(&bytes))),
+                Err(cause) => results.extend(fitting.iter().map(|(c, _)| (c.id, Err(cause.clone())))),
+            },
+            Err(error) => {
+                let cause = GapCause::Unreadable(error.to_string());
+                results.extend(fitting.iter().map(|(c, _)| (c.id, Err(cause.clone()))));
+            }
+        },
+    }
+    results
+}
+
+fn read_at_will(entry: &Entry, wanting: &[(&Cataloger, Want)], file: &dyn ReadAt) -> Vec<FileResult> {
+    let read = |cataloger: &Cataloger| (cataloger.id, (cataloger.read)(entry, Source::Random(file)));
+    wanting.iter().map(|(cataloger, _)| read(cataloger)).collect()
+}
+
+/// Takes a whole file into memory, under the budget.
+fn spool(content: &mut dyn Content, context: ReadContext<'_>) -> Result<(Vec<u8>, Grant), GapCause> {
+    let size = content.size();
+    let grant = context.budget.acquire(size, context.limits.memory_wait)?;
+    let mut bytes = Vec::new();
+    let read = content.take(size).read_to_end(&mut bytes);
+    read.map_err(|error| GapCause::Unreadable(error.to_string()))?;
+    Ok((bytes, grant))
+}
+
+fn is_harmless(name: &[u8]) -> bool {
+    HARMLESS.iter().any(|suffix| name.ends_with(suffix))
+}
+
+impl Want {
+    fn cap(self) -> u64 {
+        match self {
+            Self::Forward { cap } | Self::Random { cap } => cap,
+        }
+    }
+}
+
+/// Memory for a record, taken step by step.
+struct Memory<'a> {
+    budget: &'a Budget,
+    wait: Duration,
+    needed: u64,
+    granted: u64,
+    grants: Vec<Grant>,
+}
+
+impl<'a> Memory<'a> {
+    fn new(context: ReadContext<'a>) -> Self {
+        let wait = context.limits.memory_wait;
+        Self { budget: context.budget, wait, needed: 0, granted: 0, grants: Vec::new() }
+    }
+
+    fn hold(&mut self, bytes: u64) -> Result<(), GapCause> {
+        let needed = self.needed.saturating_add(bytes);
+        if needed > self.granted {
+            let step = (needed - self.granted).max(MEMORY_STEP.min(self.budget.free()));
+            self.grants.push(self.budget.acquire(step, self.wait)?);
+            self.granted = self.granted.saturating_add(step);
+        }
+        self.needed = needed;
+        Ok(())
+    }
+}
+
+/// A content whose first bytes were already taken.
+struct Headed<'a> {
+    head: Vec<u8>,
+    position: usize,
+    rest: &'a mut dyn Content,
+}
+
+impl Read for Headed<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let head = &self.head[self.position..];
+        if head.is_empty() {
+            return self.rest.read(buf);
+        }
+        let count = head.len().min(buf.len());
+        buf[..count].copy_from_slice(&head[..count]);
+        self.position += count;
+        Ok(count)
+    }
+}
+
+impl Content for Headed<'_> {
+    fn size(&self) -> u64 {
+        self.rest.size()
+    }
+
+    fn skip_to(&mut self, at: u64) -> io::Result<()> {
+        match usize::try_from(at) {
+            Ok(at) if at < self.head.len() => {
+                if at < self.position {
+                    return Err(io::Error::new(io::ErrorKind::InvalidInput, "a stream cannot go back"));
+                }
+                self.position = at;
+                Ok(())
+            }
+            _ => {
+                self.position = self.head.len();
+                self.rest.skip_to(at)
+            }
+        }
+    }
+}
+
+/// Bytes in memory as a file.
+struct Slice<'a>(&'a [u8]);
+
+impl ReadAt for Slice<'_> {
+    fn size(&self) -> u64 {
+        ReadAt::size(self.0)
+    }
+
+    fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize> {
+        self.0.read_at(buf, at)
+    }
+}

@@ -1,0 +1,35 @@
+//! CycloneDX 1.5 JSON: the form in which bills of materials are stored, sent, and handed to other tools.
+//!
+//! Written so that Grype and Trivy read it: purls with `upstream`, an operating-system component, and the properties that
+//! Syft and Trivy themselves write for source packages, layers and distributions. What those have no word for stands in
+//! properties of our own, under `kubectl-clarity:`. The same bill gives the same bytes: no serial number, and a time only if
+//! one is given.
+
+mod names;
+mod read;
+mod write;
+
+pub use read::{Document, ReadError, read};
+pub use write::{WriteError, write};
+
+use crate::image::{Digest, Platform, Reference};
+
+/// What a bill of materials is about, as far as it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The reference that was read.
+    pub reference: Option<Reference>,
+    /// Digest of the manifest.
+    pub manifest: Option<Digest>,
+    /// Digest of the config.
+    pub config: Option<Digest>,
+    /// The platform that was read.
+    pub platform: Option<Platform>,
+    /// Diff ids of the layers, bottom to top.
+    pub layers: Vec<Digest>,
+    /// When it was made, RFC 3339, UTC.
+    pub created: Option<String>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+//! Names of properties, written in one place and read in the other.
+
+/// Name of the tool in the metadata.
+pub(super) const TOOL: &str = "kubectl-clarity";
+
+/// Trivy: name of the source package.
+pub(super) const SOURCE_NAME: &str = "aquasecurity:trivy:SrcName";
+/// Trivy: version of the source package. Epoch and release may stand in properties of their own; here they are part of it.
+pub(super) const SOURCE_VERSION: &str = "aquasecurity:trivy:SrcVersion";
+/// Trivy: epoch of the source package, when not part of the version.
+pub(super) const SOURCE_EPOCH: &str = "aquasecurity:trivy:SrcEpoch";
+/// Trivy: release of the source package, when not part of the version.
+pub(super) const SOURCE_RELEASE: &str = "aquasecurity:trivy:SrcRelease";
+
+/// Syft: type of the package.
+pub(super) const PACKAGE_TYPE: &str = "syft:package:type";
+/// Syft: `N:path` and `N:layerID` follow.
+pub(super) const LOCATION: &str = "syft:location:";
+
+/// Syft: what os-release says.
+pub(super) const DISTRO_ID: &str = "syft:distro:id";
+pub(super) const DISTRO_VERSION_ID: &str = "syft:distro:versionID";
+pub(super) const DISTRO_CODENAME: &str = "syft:distro:versionCodename";
+pub(super) const DISTRO_PRETTY_NAME: &str = "syft:distro:prettyName";
+/// Syft: a number follows.
+pub(super) const DISTRO_ID_LIKE: &str = "syft:distro:idLike:";
+
+/// Ours: `N:path` and `N:reason` follow.
+pub(super) const GAP: &str = "kubectl-clarity:gap:";
+/// Ours: a number follows, 0 is the bottom layer.
+pub(super) const LAYER: &str = "kubectl-clarity:layer:";
+/// Ours: digests of the image's manifest and config.
+pub(super) const MANIFEST: &str = "kubectl-clarity:manifest";
+pub(super) const CONFIG: &str = "kubectl-clarity:config";
+/// Ours: `os/architecture` or `os/architecture/variant`.
+pub(super) const PLATFORM: &str = "kubectl-clarity:platform";
+/// Ours: names and versions of the analysers.
+pub(super) const ANALYSERS: &str = "kubectl-clarity:analysers";

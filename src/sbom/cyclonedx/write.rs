@@ -1,0 +1,173 @@
+//! Writing, by `cyclonedx-bom`.
+
+use std::collections::HashSet;
+use std::str::FromStr as _;
+
+use cyclonedx_bom::external_models::date_time::DateTime;
+use cyclonedx_bom::external_models::normalized_string::NormalizedString;
+use cyclonedx_bom::external_models::spdx::{SpdxExpression, SpdxIdentifier};
+use cyclonedx_bom::external_models::uri::Purl;
+use cyclonedx_bom::models::bom::{Bom, SpecVersion};
+use cyclonedx_bom::models::component::{Classification, Component, Components};
+use cyclonedx_bom::models::license::{License, LicenseChoice, LicenseIdentifier, Licenses};
+use cyclonedx_bom::models::metadata::Metadata;
+use cyclonedx_bom::models::organization::OrganizationalEntity;
+use cyclonedx_bom::models::property::{Properties, Property};
+use cyclonedx_bom::models::tool::Tools;
+
+use super::{Subject, names};
+use crate::package::{Distro, Package};
+use crate::sbom::Sbom;
+
+/// A bill of materials could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The time given is none.
+    #[error("{0:?} is not a time")]
+    Created(String),
+    /// The library refused.
+    #[error("cannot write the bill of materials as CycloneDX")]
+    Format(#[source] cyclonedx_bom::errors::JsonWriteError),
+}
+
+/// Writes a bill of materials as CycloneDX 1.5 JSON.
+///
+/// # Errors
+/// [`Subject::created`] is no time.
+pub fn write(sbom: &Sbom, subject: &Subject) -> Result<Vec<u8>, WriteError> {
+    let mut refs = HashSet::new();
+    let system = sbom.distro.iter().map(operating_system);
+    let packages = sbom.packages.iter().map(|package| library(package, sbom.distro.as_ref(), &mut refs));
+    let components = system.chain(packages).collect();
+    let bom = Bom {
+        version: 1,
+        serial_number: None,
+        metadata: Some(metadata(sbom, subject)?),
+        components: Some(Components(components)),
+        services: None,
+        external_references: None,
+        dependencies: None,
+        compositions: None,
+        properties: None,
+        vulnerabilities: None,
+        signature: None,
+        annotations: None,
+        formulation: None,
+        spec_version: SpecVersion::V1_5,
+    };
+    let mut json = Vec::new();
+    bom.output_as_json(&mut json, SpecVersion::V1_5).map_err(WriteError::Format)?;
+    Ok(json)
+}
+
+fn metadata(sbom: &Sbom, subject: &Subject) -> Result<Metadata, WriteError> {
+    let timestamp = match &subject.created {
+        None => None,
+        Some(time) => Some(DateTime::try_from(time.clone()).map_err(|_| WriteError::Created(time.clone()))?),
+    };
+    let tool = Component::new(Classification::Application, names::TOOL, env!("CARGO_PKG_VERSION"), None);
+    let mut properties = vec![Property::new(names::ANALYSERS, &crate::packages::analysers())];
+    for (index, gap) in sbom.gaps.iter().enumerate() {
+        properties.push(Property::new(format!("{}{index}:path", names::GAP), &gap.path));
+        properties.push(Property::new(format!("{}{index}:reason", names::GAP), &gap.reason));
+    }
+    for (index, layer) in subject.layers.iter().enumerate() {
+        properties.push(Property::new(format!("{}{index}", names::LAYER), layer.as_str()));
+    }
+    Ok(Metadata {
+        timestamp,
+        tools: Some(Tools::Object { services: None, components: Some(Components(vec![tool])) }),
+        component: image(subject),
+        properties: Some(Properties(properties)),
+        ..Metadata::default()
+    })
+}
+
+/// The image itself; none if nothing is known of it.
+fn image(subject: &Subject) -> Option<Component> {
+    let digests = [(names::MANIFEST, &subject.manifest), (names::CONFIG, &subject.config)];
+    let digests = digests.into_iter().filter_map(|(name, digest)| Some((name, digest.as_ref()?.to_string())));
+    let platform = subject.platform.iter().map(|platform| (names::PLATFORM, platform.to_string()));
+    let properties: Vec<Property> =
+        digests.chain(platform).map(|(name, value)| Property::new(name, &value)).collect();
+    if subject.reference.is_none() && properties.is_empty() {
+        return None;
+    }
+    let name = subject.reference.as_ref().map(ToString::to_string).unwrap_or_default();
+    let mut component = Component::new(Classification::Container, &name, "", None);
+    component.version = subject.manifest.as_ref().map(|digest| NormalizedString::new(digest.as_str()));
+    component.properties = some_properties(properties);
+    Some(component)
+}
+
+fn operating_system(distro: &Distro) -> Component {
+    let mut component = Component::new(Classification::OperatingSystem, &distro.id, "", None);
+    component.bom_ref = Some(format!("os:{}", distro.release().unwrap_or_default()));
+    component.version = distro.version_id.as_deref().map(NormalizedString::new);
+    component.description = distro.pretty_name.as_deref().map(NormalizedString::new);
+    let mut properties = vec![Property::new(names::DISTRO_ID, &distro.id)];
+    for (index, like) in distro.id_like.iter().enumerate() {
+        properties.push(Property::new(format!("{}{index}", names::DISTRO_ID_LIKE), like));
+    }
+    let optional = [
+        (names::DISTRO_PRETTY_NAME, &distro.pretty_name),
+        (names::DISTRO_CODENAME, &distro.version_codename),
+        (names::DISTRO_VERSION_ID, &distro.version_id),
+    ];
+    for (name, value) in optional {
+        properties.extend(value.as_deref().map(|value| Property::new(name, value)));
+    }
+    component.properties = some_properties(properties);
+    component
+}
+
+fn library(package: &Package, distro: Option<&Distro>, refs: &mut HashSet<String>) -> Component {
+    let purl = package.purl(distro);
+    let mut component = Component::new(Classification::Library, &package.name, &package.version, None);
+    component.bom_ref = Some(unique(&purl, refs));
+    component.purl = Purl::from_str(&purl).ok();
+    component.supplier = package.supplier.as_deref().map(OrganizationalEntity::new);
+    component.licenses = licenses(&package.licenses);
+    let mut properties = vec![Property::new(names::PACKAGE_TYPE, package.package_type.as_str())];
+    if let Some(source) = &package.source {
+        properties.push(Property::new(names::SOURCE_NAME, &source.name));
+        properties.push(Property::new(names::SOURCE_VERSION, &source.version));
+    }
+    for (index, location) in package.locations.iter().enumerate() {
+        properties.push(Property::new(format!("{}{index}:path", names::LOCATION), &location.path));
+        if let Some(layer) = &location.layer {
+            properties.push(Property::new(format!("{}{index}:layerID", names::LOCATION), layer.as_str()));
+        }
+    }
+    component.properties = some_properties(properties);
+    component
+}
+
+/// A reference that no other component has.
+fn unique(purl: &str, refs: &mut HashSet<String>) -> String {
+    let numbered = (2_u64..).map(|number| format!("{purl}#{number}"));
+    let mut candidates = std::iter::once(purl.to_owned()).chain(numbered);
+    candidates.find(|candidate| refs.insert(candidate.clone())).expect("the candidates never end")
+}
+
+/// An SPDX expression stands alone; otherwise each licence by its SPDX id, if it has one, or by name.
+fn licenses(texts: &[String]) -> Option<Licenses> {
+    if let [text] = texts {
+        let is_compound = text.contains(' ');
+        if let Some(expression) = SpdxExpression::try_from(text.clone()).ok().filter(|_| is_compound) {
+            return Some(Licenses(vec![LicenseChoice::Expression(expression)]));
+        }
+    }
+    let choice = |text: &String| {
+        let mut license = License::named_license(text);
+        if let Ok(id) = SpdxIdentifier::try_from(text.clone()) {
+            license.license_identifier = LicenseIdentifier::SpdxId(id);
+        }
+        LicenseChoice::License(license)
+    };
+    (!texts.is_empty()).then(|| Licenses(texts.iter().map(choice).collect()))
+}
+
+fn some_properties(properties: Vec<Property>) -> Option<Properties> {
+    (!properties.is_empty()).then_some(Properties(properties))
+}
