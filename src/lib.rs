@@ -14,4 +14,5 @@ pub mod sbom;
 pub mod severity;
 pub mod tree;
 pub mod wire;
+pub mod worker;
 pub mod workload;

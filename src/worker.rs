@@ -1,0 +1,168 @@
+//! The scanner's program: what runs in the pod, and by hand on a directory or on layers in files.
+
+pub mod dir;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::sbom::Sbom;
+use crate::sbom::cyclonedx::{self, Subject};
+use crate::tree::ReadError;
+
+/// Turns images into bills of materials.
+#[derive(Debug, Parser)]
+#[command(name = "clarity-scan", version, about)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the scanner can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read a directory that holds an image's files
+    Dir(DirArguments),
+    /// Read layers from files, the bottom one first
+    Layers(LayersArguments),
+}
+
+/// Arguments of `dir`.
+#[derive(Debug, clap::Args)]
+pub struct DirArguments {
+    /// The root of the image
+    pub path: PathBuf,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// Arguments of `layers`.
+#[derive(Debug, clap::Args)]
+pub struct LayersArguments {
+    /// Layers as tar, gzip or zstd
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}
+
+/// How a bill of materials is printed.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Output {
+    /// Format of the output
+    #[arg(short = 'o', long = "output", value_enum, default_value = "table", value_name = "FORMAT")]
+    pub format: Format,
+    /// Memory that the process may use, in MiB
+    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+    pub memory: u64,
+}
+
+/// Formats of a bill of materials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// CycloneDX 1.5 JSON
+    Cyclonedx,
+}
+
+/// Why the scanner could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// A tree could not be read.
+    #[error("cannot read {path:?}")]
+    Read {
+        /// Directory or file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: ReadError,
+    },
+    /// A file could not be opened.
+    #[error("cannot open {path:?}")]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The result could not be written as CycloneDX.
+    #[error("cannot make a document")]
+    Document(#[from] cyclonedx::WriteError),
+    /// The output is closed.
+    #[error("cannot write the output")]
+    Output(#[source] io::Error),
+}
+
+/// Everything was read.
+const COMPLETE: u8 = 0;
+/// Nothing could be read.
+const FAILED: u8 = 1;
+/// The arguments make no sense.
+const USAGE: u8 = 2;
+/// Something was left out.
+const INCOMPLETE: u8 = 4;
+
+/// The whole program.
+pub fn main(
+    arguments: impl IntoIterator<Item = std::ffi::OsString>,
+    out: &mut dyn Write,
+    errors: &mut dyn Write,
+) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help is an answer, not an error. Where nobody listens there is nobody to tell.
+            let (is_help, text) = (!error.use_stderr(), error.to_string());
+            let _ = if is_help { out.write_all(text.as_bytes()) } else { errors.write_all(text.as_bytes()) };
+            return ExitCode::from(if is_help { COMPLETE } else { USAGE });
+        }
+    };
+    match run(arguments, out) {
+        Ok(sbom) if sbom.gaps.is_empty() => ExitCode::from(COMPLETE),
+        Ok(sbom) => {
+            for gap in &sbom.gaps {
+                let path = if gap.path.is_empty() { "/" } else { &gap.path };
+                let _ = writeln!(errors, "incomplete: {path}: {}", gap.reason);
+            }
+            ExitCode::from(INCOMPLETE)
+        }
+        Err(error) => {
+            let _ = writeln!(errors, "error: {error}");
+            let mut cause = std::error::Error::source(&error);
+            while let Some(error) = cause {
+                let _ = writeln!(errors, "  cause: {error}");
+                cause = error.source();
+            }
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn run(arguments: Arguments, out: &mut dyn Write) -> Result<Sbom, WorkerError> {
+    let Arguments { command } = arguments;
+    let (sbom, subject, output) = match command {
+        Command::Dir(DirArguments { path, output }) => {
+            (dir::read_directory(&path, output.memory << 20)?, Subject::default(), output)
+        }
+        Command::Layers(LayersArguments { files, output }) => {
+            (dir::read_layers(&files, output.memory << 20)?, Subject::default(), output)
+        }
+    };
+    let text = match output.format {
+        Format::Table => dir::table(&sbom).into_bytes(),
+        Format::Cyclonedx => {
+            let mut json = cyclonedx::write(&sbom, &subject)?;
+            json.push(b'\n');
+            json
+        }
+    };
+    out.write_all(&text).and_then(|()| out.flush()).map_err(WorkerError::Output)?;
+    Ok(sbom)
+}
