@@ -92,9 +92,15 @@ fn status(said: &[Said]) -> String {
     }
     let mut status = String::new();
     let mut stanza = |name: &str, version: &str, source: &str| {
-        status.push_str(&format!(
-            "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nSource: {source} ({version})\nVersion: {version}+b7\n\n"
-        ));
+        let fields = [
+            format!("Package: {name}"),
+            "Status: install ok installed".to_owned(),
+            "Architecture: amd64".to_owned(),
+            format!("Source: {source} ({version})"),
+            format!("Version: {version}+b7"),
+        ];
+        status.push_str(&fields.join("\n"));
+        status.push_str("\n\n");
     };
     for (position, (source, versions)) in versions.iter().enumerate() {
         let binaries = BINARIES.iter().find(|(name, _)| name == source).map(|(_, binaries)| *binaries);
@@ -145,8 +151,10 @@ fn dpkg_less(pairs: &BTreeSet<(String, String)>) -> BTreeMap<(String, String), b
         .spawn()
         .expect("a shell");
     let mut stdin = shell.stdin.take().expect("it was piped");
-    let input: String = pairs.iter().map(|(a, b)| format!("{a} {b}\n")).collect();
-    let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let lines = pairs.clone();
+    let writer = std::thread::spawn(move || {
+        lines.iter().try_for_each(|(a, b)| stdin.write_all(format!("{a} {b}\n").as_bytes()))
+    });
     let output = shell.wait_with_output().expect("the shell ends");
     writer.join().expect("no panic").expect("the shell reads all");
     let answers = String::from_utf8(output.stdout).expect("digits");

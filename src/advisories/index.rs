@@ -154,7 +154,9 @@ mod tests {
 
     fn index(advisories: Vec<Advisory>) -> Index {
         let mut builder = Builder::new("made".to_owned());
-        advisories.into_iter().for_each(|advisory| builder.add(advisory));
+        for advisory in advisories {
+            builder.add(advisory);
+        }
         builder.finish(Vec::new())
     }
 

@@ -6,7 +6,7 @@
 
 mod purl;
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::AffectedVersions;
@@ -189,7 +189,7 @@ fn deciding<'h, 'a>(hits: &'h [Hit<'a>], comparator: Comparator) -> Option<&'h H
         (a, b) => a.is_some().cmp(&b.is_some()),
     };
     // The last of equals wins a maximum; turned round, the first id of those with the same fix is shown.
-    of_advisory.into_values().rev().max_by(|a, b| by_fix(a, b).then(Ordering::Equal))
+    of_advisory.into_values().rev().max_by(by_fix)
 }
 
 /// All other ids of the advisories, but not the other vulnerabilities that they are about: those are findings of

@@ -18,7 +18,7 @@ use record::Reading;
 const MAX_RECORD: u64 = 4 << 20;
 /// Most records of one source. The whole public database has some 700,000.
 const MAX_RECORDS: usize = 4_000_000;
-/// Most files of one folder tree.
+/// Most files and folders of one tree.
 const MAX_FILES: usize = 4_000_000;
 /// Deepest folder: that of GitHub's database is `advisories/github-reviewed/2024/01/GHSA-…/`.
 const MAX_DEPTH: usize = 8;
@@ -95,6 +95,14 @@ enum FileKind {
     Json,
 }
 
+/// Looks for files with records.
+struct Search<'a> {
+    root: &'a Path,
+    /// Links may lead in circles, so what is seen is counted, not what is kept.
+    seen: usize,
+    found: Vec<Found>,
+}
+
 /// Counts and visits what is read of all files.
 struct Records<'a> {
     root: &'a Path,
@@ -111,7 +119,9 @@ impl OsvSource {
         let metadata = fs::metadata(path).map_err(|source| read_error(path, source))?;
         let mut files = Vec::new();
         if metadata.is_dir() {
-            find(path, path, None, 0, &mut files)?;
+            let mut search = Search { root: path, seen: 0, found: Vec::new() };
+            search.folder(path, None, 0)?;
+            files = search.found;
             // The bucket's own `all.zip` holds every ecosystem once more, in well over 1 GiB.
             if files.iter().any(|file| file.ecosystem.is_some()) {
                 files.retain(|file| file.path != path.join("all.zip"));
@@ -227,35 +237,38 @@ impl Records<'_> {
     }
 }
 
-/// Collects the files below a folder. Names that begin with a dot are left out: a mounted ConfigMap shows every file
-/// twice, once of them in `..data`.
-fn find(
-    root: &Path,
-    folder: &Path,
-    ecosystem: Option<&'static str>,
-    depth: usize,
-    files: &mut Vec<Found>,
-) -> Result<(), SourceError> {
-    for entry in fs::read_dir(folder).map_err(|source| read_error(folder, source))? {
-        let entry = entry.map_err(|source| read_error(folder, source))?;
-        let (path, name) = (entry.path(), entry.file_name());
-        let name = name.to_string_lossy();
-        if name.starts_with('.') {
-            continue;
+impl Search<'_> {
+    /// Collects the files below a folder. Names that begin with a dot are left out: a mounted ConfigMap shows every
+    /// file twice, once of them in `..data`.
+    fn folder(
+        &mut self,
+        folder: &Path,
+        ecosystem: Option<&'static str>,
+        depth: usize,
+    ) -> Result<(), SourceError> {
+        for entry in fs::read_dir(folder).map_err(|source| read_error(folder, source))? {
+            let entry = entry.map_err(|source| read_error(folder, source))?;
+            self.seen += 1;
+            if self.seen > MAX_FILES {
+                let path = self.root.to_owned();
+                return Err(SourceError::TooMany { path, what: "files and folders", limit: MAX_FILES });
+            }
+            let (path, name) = (entry.path(), entry.file_name());
+            let name = name.to_string_lossy();
+            if name.starts_with('.') {
+                continue;
+            }
+            let metadata = fs::metadata(&path).map_err(|source| read_error(&path, source))?;
+            if metadata.is_dir() && depth < MAX_DEPTH {
+                self.folder(&path, ecosystem.or_else(|| ecosystem_of_folder(&name)), depth + 1)?;
+            } else if metadata.is_file()
+                && let Some(kind) = FileKind::of(&path)
+            {
+                self.found.push(Found { path, kind, ecosystem });
+            }
         }
-        let metadata = fs::metadata(&path).map_err(|source| read_error(&path, source))?;
-        if metadata.is_dir() && depth < MAX_DEPTH {
-            find(root, &path, ecosystem.or_else(|| ecosystem_of_folder(&name)), depth + 1, files)?;
-        } else if metadata.is_file()
-            && let Some(kind) = FileKind::of(&path)
-        {
-            files.push(Found { path, kind, ecosystem });
-        }
-        if files.len() > MAX_FILES {
-            return Err(SourceError::TooMany { path: root.to_owned(), what: "files", limit: MAX_FILES });
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The ecosystem that a folder of the bucket is for: `Debian` and `Debian:12` are for Debian.

@@ -216,7 +216,7 @@ mod tests {
                 Event::Introduced(bound) if at_least(bound) => vulnerable = true,
                 Event::Fixed(bound) if at_least(bound) => vulnerable = false,
                 Event::LastAffected(bound) if Comparator::Dpkg.compare(version, bound).is_gt() => {
-                    vulnerable = false
+                    vulnerable = false;
                 }
                 _ => {}
             }

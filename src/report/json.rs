@@ -39,6 +39,9 @@ struct Summary {
 /// Renders a report, indented, with a line feed at the end.
 ///
 /// Characters that could steer a terminal are escaped beyond what JSON asks for (it lets C1 controls through).
+///
+/// # Panics
+/// Never: a report consists of what JSON can hold.
 #[must_use]
 pub fn render(report: &Report) -> String {
     // Taken apart so that a new member cannot be forgotten here.

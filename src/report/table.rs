@@ -25,12 +25,12 @@ pub struct TableOptions {
 #[must_use]
 pub fn render(report: &Report, options: &TableOptions) -> String {
     let sections = [
-        overview::workloads(report, options),
-        findings::images(report, options),
-        coverage::coverage(report, options),
-        coverage::without_data(report, options),
-        coverage::notes(report, options),
-        overview::total(report, options),
+        overview::workloads(report, *options),
+        findings::images(report, *options),
+        coverage::coverage(report, *options),
+        coverage::without_data(report, *options),
+        coverage::notes(report, *options),
+        overview::total(report, *options),
     ];
     let sections: Vec<String> = sections.into_iter().filter(|section| !section.is_empty()).collect();
     sections.join("\n")

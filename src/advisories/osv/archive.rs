@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Read as _};
 use std::path::Path;
 
-use super::{MAX_RECORD, Records, read_error};
+use super::{FileKind, MAX_RECORD, Records, read_error};
 use crate::advisories::SourceError;
 
 /// How much larger than the archive its content may be. JSON deflates to a tenth or twentieth; deflate alone could
@@ -27,7 +27,7 @@ pub(super) fn read(path: &Path, records: &mut Records<'_>) -> Result<(), SourceE
             Some(Ok(name)) => name.into_owned(),
             Some(Err(_)) | None => format!("entry {position}"),
         };
-        if !name.ends_with(".json") {
+        if FileKind::of(Path::new(&name)) != Some(FileKind::Json) {
             continue;
         }
         text.clear();

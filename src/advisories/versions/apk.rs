@@ -117,7 +117,7 @@ impl<'a> Tokens<'a> {
             }
             b'_' if self.place <= Place::AfterSuffixNumber => {
                 self.rest = &self.rest[1..];
-                let word = self.take_while(|b| b.is_ascii_lowercase())?;
+                let word = self.take_while(u8::is_ascii_lowercase)?;
                 self.place = Place::AfterSuffix;
                 let position = |suffixes: &[&str]| suffixes.iter().position(|suffix| *suffix == word);
                 position(&PRE).map(Token::PreSuffix).or_else(|| position(&POST).map(Token::PostSuffix))
@@ -125,7 +125,7 @@ impl<'a> Tokens<'a> {
             b'~' if self.place < Place::AfterHash => {
                 self.rest = &self.rest[1..];
                 self.place = Place::AfterHash;
-                self.take_while(|b| b.is_ascii_hexdigit()).map(Token::CommitHash)
+                self.take_while(u8::is_ascii_hexdigit).map(Token::CommitHash)
             }
             b'-' if self.place < Place::AfterRevision => {
                 self.rest = self.rest.strip_prefix("-r")?;
@@ -137,7 +137,7 @@ impl<'a> Tokens<'a> {
     }
 
     fn take_digits(&mut self) -> Option<&'a str> {
-        self.take_while(|b| b.is_ascii_digit())
+        self.take_while(u8::is_ascii_digit)
     }
 
     /// Takes the longest, not empty run of ASCII bytes that fit.

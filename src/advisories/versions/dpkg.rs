@@ -78,8 +78,10 @@ mod tests {
             .spawn()
             .expect("a shell");
         let mut stdin = shell.stdin.take().expect("it was piped");
-        let input: String = pairs.iter().map(|(a, b)| format!("{a} {b}\n")).collect();
-        let writer = std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+        let lines = pairs.clone();
+        let writer = std::thread::spawn(move || {
+            lines.iter().try_for_each(|(a, b)| stdin.write_all(format!("{a} {b}\n").as_bytes()))
+        });
         let output = shell.wait_with_output().expect("the shell ends");
         writer.join().expect("no panic").expect("the shell reads all");
         let answers = String::from_utf8(output.stdout).expect("words");

@@ -11,7 +11,7 @@ use crate::report::{Coverage, Report};
 const NAMED: usize = 8;
 
 /// The six states with their numbers, then every reason once with the containers it holds for.
-pub(super) fn coverage(report: &Report, options: &TableOptions) -> String {
+pub(super) fn coverage(report: &Report, options: TableOptions) -> String {
     if report.containers.is_empty() {
         return String::new();
     }
@@ -39,7 +39,7 @@ pub(super) fn coverage(report: &Report, options: &TableOptions) -> String {
 }
 
 /// Ecosystems without advisories, and the images that have packages of them.
-pub(super) fn without_data(report: &Report, options: &TableOptions) -> String {
+pub(super) fn without_data(report: &Report, options: TableOptions) -> String {
     let mut ecosystems: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for image in &report.images {
         for ecosystem in &image.without_data {
@@ -60,11 +60,11 @@ pub(super) fn without_data(report: &Report, options: &TableOptions) -> String {
 }
 
 /// What else a person should know.
-pub(super) fn notes(report: &Report, options: &TableOptions) -> String {
+pub(super) fn notes(report: &Report, options: TableOptions) -> String {
     report.notes.iter().map(|note| wrap(&format!("Note: {}", sanitize(note)), 0, options.width)).collect()
 }
 
-fn list(names: BTreeSet<String>, options: &TableOptions) -> String {
+fn list(names: BTreeSet<String>, options: TableOptions) -> String {
     let names: Vec<String> = names.into_iter().collect();
     wrap(&first_of(&names, if options.all { usize::MAX } else { NAMED }), 4, options.width)
 }

@@ -21,7 +21,7 @@ struct Row<'a> {
 }
 
 /// A section for each image with findings, the worst first, then those without in one list.
-pub(super) fn images(report: &Report, options: &TableOptions) -> String {
+pub(super) fn images(report: &Report, options: TableOptions) -> String {
     let matched = report.images.iter().enumerate().filter(|(_, image)| image.is_matched());
     let (mut with, without): (Vec<_>, Vec<_>) = matched.partition(|(_, image)| !image.findings.is_empty());
     with.sort_by(|(_, a), (_, b)| Counts::of(&b.findings).cmp(&Counts::of(&a.findings)));
@@ -34,7 +34,7 @@ pub(super) fn images(report: &Report, options: &TableOptions) -> String {
     sections.join("\n")
 }
 
-fn section(report: &Report, index: usize, image: &ImageReport, options: &TableOptions) -> String {
+fn section(report: &Report, index: usize, image: &ImageReport, options: TableOptions) -> String {
     let mut text = wrap(&title(image), 0, options.width);
     text.push_str(&wrap(&format!("used by {}", users(report, index, options)), 2, options.width));
 
@@ -87,7 +87,7 @@ fn title(image: &ImageReport) -> String {
 }
 
 /// `deployment/cart (web, init migrate), job/import (main)`
-fn users(report: &Report, index: usize, options: &TableOptions) -> String {
+fn users(report: &Report, index: usize, options: TableOptions) -> String {
     let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for container in report.containers.iter().filter(|container| container.image_index == Some(index)) {
         let user = workload_name(report, &container.namespace, &container.workload);
@@ -124,7 +124,7 @@ fn rows<'a>(findings: &[&'a Finding]) -> Vec<Row<'a>> {
 }
 
 impl Row<'_> {
-    fn cells(&self, options: &TableOptions) -> Vec<comfy_table::Cell> {
+    fn cells(&self, options: TableOptions) -> Vec<comfy_table::Cell> {
         let packages = first_of(&self.packages, if options.all { usize::MAX } else { PACKAGES });
         vec![
             severity_cell(self.first.severity),

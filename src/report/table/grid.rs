@@ -36,7 +36,7 @@ pub(super) fn severity_cell(severity: Severity) -> Cell {
 }
 
 /// Renders rows; each line ends with a line feed and none with blanks.
-pub(super) fn grid(columns: &[(&str, Column)], rows: Vec<Vec<Cell>>, options: &TableOptions) -> String {
+pub(super) fn grid(columns: &[(&str, Column)], rows: Vec<Vec<Cell>>, options: TableOptions) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).force_no_tty();
     table.set_header(columns.iter().map(|(head, _)| Cell::new(head)));

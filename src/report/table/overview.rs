@@ -21,7 +21,7 @@ const COUNTED: [(&str, Severity); 6] = [
 ];
 
 /// A row for each workload, the worst first.
-pub(super) fn workloads(report: &Report, options: &TableOptions) -> String {
+pub(super) fn workloads(report: &Report, options: TableOptions) -> String {
     let workloads = report.workloads();
     if workloads.is_empty() {
         return wrap(&format!("No containers in scope: {}", sanitize(&report.scan.scope)), 0, options.width);
@@ -69,7 +69,7 @@ fn state(workload: &WorkloadReport<'_>) -> String {
 }
 
 /// What it all comes to, and whether all was seen.
-pub(super) fn total(report: &Report, options: &TableOptions) -> String {
+pub(super) fn total(report: &Report, options: TableOptions) -> String {
     if report.containers.is_empty() {
         return String::new();
     }
