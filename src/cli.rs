@@ -1,1 +1,78 @@
-//! (to come)
+//! The command line: flags to plain configuration, results to the screen, errors to words and exit codes.
+
+mod access;
+mod errors;
+mod scan;
+mod ui;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use access::AccessArgs;
+
+/// What is running in a cluster, what is inside it, and what is wrong with it
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-clarity", bin_name = "kubectl clarity", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    access: AccessArgs,
+    /// How much is said on stderr: 1 adds the time that each stage took
+    #[arg(short, long, global = true, value_name = "N", default_value_t = 0, help_heading = "Global flags")]
+    verbosity: u8,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Scan the images that run in a namespace or in the whole cluster
+    Scan(Box<scan::ScanArgs>),
+    /// Print the version
+    Version,
+}
+
+/// Exit codes, the same for every command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exit {
+    /// Complete and passed.
+    Passed = 0,
+    /// An error.
+    Error = 1,
+    /// `--fail-on` threshold met.
+    Threshold = 3,
+    /// Not everything in scope could be read or matched.
+    Incomplete = 4,
+    /// Ctrl-C.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Runs the program with the arguments of the process. Wrong usage ends it with code 2, as clap does.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return errors::Explained::new("cannot start", &error).print().into(),
+    };
+    let exit = runtime.block_on(run(cli));
+    // A blocked read of stdin or of a log must not keep the program from ending.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+async fn run(cli: Cli) -> Exit {
+    let result = match cli.command {
+        Command::Scan(args) => scan::run(*args, cli.access, cli.verbosity).await,
+        Command::Version => {
+            ui::data(None, &format!("kubectl-clarity {}\n", crate::VERSION)).map(|()| Exit::Passed)
+        }
+    };
+    result.unwrap_or_else(|error| error.print())
+}

@@ -11,8 +11,12 @@ pub mod plan;
 pub mod registry;
 pub mod report;
 pub mod sbom;
+pub mod scan;
 pub mod severity;
 pub mod tree;
 pub mod wire;
 pub mod worker;
 pub mod workload;
+
+/// Version of this program, part of everything that it makes.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -154,7 +154,8 @@ fn group(targets: &[Target], parallelism: usize) -> Vec<Group> {
     for (place, images) in by_place {
         let per_pod = images.len().div_ceil(parallelism).clamp(MIN_PER_POD, MAX_PER_POD);
         for images in images.chunks(per_pod) {
-            groups.push(Group { place: place.clone(), images: images.iter().map(|image| (*image, 0)).collect() });
+            groups
+                .push(Group { place: place.clone(), images: images.iter().map(|image| (*image, 0)).collect() });
         }
     }
     groups

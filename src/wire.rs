@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 pub use frame::{Frame, FrameError, Line, MAX_LINE, parse_line};
 pub use receive::{Event, Receiver, Reception};
-pub use task::{Task, TaskImage, Wanted};
 pub use send::{Document, SendError, Sender};
+pub use task::{Task, TaskImage, Wanted};
 
 use crate::image::{Digest, Platform, Reference};
 

@@ -1,6 +1,10 @@
 //! The scanner's program: what runs in the pod, and by hand on a directory or on layers in files.
 
+mod config;
 pub mod dir;
+mod image;
+mod memory;
+pub mod run;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -28,6 +32,8 @@ pub enum Command {
     Dir(DirArguments),
     /// Read layers from files, the bottom one first
     Layers(LayersArguments),
+    /// Read the images that a scanner Job names and print the result as frames
+    Run,
 }
 
 /// Arguments of `dir`.
@@ -95,6 +101,9 @@ pub enum WorkerError {
     /// The result could not be written as CycloneDX.
     #[error("cannot make a document")]
     Document(#[from] cyclonedx::WriteError),
+    /// The pod's work could not be begun, or its result not be told.
+    #[error("cannot do the work of this pod")]
+    Run(#[from] run::RunError),
     /// The output is closed.
     #[error("cannot write the output")]
     Output(#[source] io::Error),
@@ -124,7 +133,7 @@ pub fn main(
             return ExitCode::from(if is_help { COMPLETE } else { USAGE });
         }
     };
-    match run(arguments, out) {
+    match run(arguments.command, out) {
         Ok(sbom) if sbom.gaps.is_empty() => ExitCode::from(COMPLETE),
         Ok(sbom) => {
             for gap in &sbom.gaps {
@@ -145,20 +154,24 @@ pub fn main(
     }
 }
 
-fn run(arguments: Arguments, out: &mut dyn Write) -> Result<Sbom, WorkerError> {
-    let Arguments { command } = arguments;
-    let (sbom, subject, output) = match command {
+fn run(command: Command, out: &mut dyn Write) -> Result<Sbom, WorkerError> {
+    match command {
         Command::Dir(DirArguments { path, output }) => {
-            (dir::read_directory(&path, output.memory << 20)?, Subject::default(), output)
+            print(dir::read_directory(&path, output.memory << 20)?, output.format, out)
         }
         Command::Layers(LayersArguments { files, output }) => {
-            (dir::read_layers(&files, output.memory << 20)?, Subject::default(), output)
+            print(dir::read_layers(&files, output.memory << 20)?, output.format, out)
         }
-    };
-    let text = match output.format {
+        // Its frames say what was left out of which image.
+        Command::Run => Ok(run::in_pod().map(|()| Sbom::default())?),
+    }
+}
+
+fn print(sbom: Sbom, format: Format, out: &mut dyn Write) -> Result<Sbom, WorkerError> {
+    let text = match format {
         Format::Table => dir::table(&sbom).into_bytes(),
         Format::Cyclonedx => {
-            let mut json = cyclonedx::write(&sbom, &subject)?;
+            let mut json = cyclonedx::write(&sbom, &Subject::default())?;
             json.push(b'\n');
             json
         }

@@ -4,5 +4,5 @@ use std::io::{stderr, stdout};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    clarity::worker::main(std::env::args_os(), &mut stdout().lock(), &mut stderr().lock())
+    clarity::worker::main(std::env::args_os(), &mut stdout(), &mut stderr())
 }

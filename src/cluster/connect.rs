@@ -44,8 +44,8 @@ pub struct Connection {
     pub namespace: String,
     /// Who we are as far as the configuration says: the impersonated user or the name of the user entry.
     pub requester: String,
-    /// The context's name.
-    pub context: Option<String>,
+    /// The server's address.
+    pub server: String,
 }
 
 /// Why there is no client.
@@ -92,7 +92,7 @@ fn display_paths(paths: &[PathBuf]) -> String {
 
 /// Makes a client as kubectl would.
 pub async fn connect(access: &Access) -> Result<Connection, ConnectError> {
-    let (mut config, requester, context) = load(access).await?;
+    let (mut config, requester) = load(access).await?;
     if let Some(server) = &access.server {
         config.cluster_url = server.parse().map_err(|_| ConnectError::Server(server.clone()))?;
     }
@@ -113,26 +113,25 @@ pub async fn connect(access: &Access) -> Result<Connection, ConnectError> {
     config.connect_timeout = Some(Duration::from_secs(10));
     // Retries would turn a server that is down into a long silence.
     config.default_retry = false;
-    let namespace = config.default_namespace.clone();
+    let (namespace, server) = (config.default_namespace.clone(), config.cluster_url.to_string());
     let client = Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))?;
-    Ok(Connection { client, namespace, requester: acting_as.unwrap_or(requester), context })
+    Ok(Connection { client, namespace, requester: acting_as.unwrap_or(requester), server })
 }
 
-/// The configuration before flags, the name of its user and that of its context.
-async fn load(access: &Access) -> Result<(Config, String, Option<String>), ConnectError> {
+/// The configuration before flags, and the name of its user.
+async fn load(access: &Access) -> Result<(Config, String), ConnectError> {
     let paths = access.kubeconfig.clone();
     let there: Vec<&PathBuf> = paths.iter().filter(|path| path.exists()).collect();
     if there.is_empty() {
         // In a pod, without kubeconfig, the service account serves, as it does for kubectl.
         return match Config::incluster() {
-            Ok(config) => Ok((config, "service account of the pod".to_owned(), None)),
-            Err(_) if access.server.is_some() => {
-                Ok((Config::new(http_placeholder()), "anonymous".to_owned(), None))
-            }
+            Ok(config) => Ok((config, "service account of the pod".to_owned())),
+            Err(_) if access.server.is_some() => Ok((Config::new(http_placeholder()), "anonymous".to_owned())),
             Err(_) => Err(ConnectError::NoKubeconfig(paths)),
         };
     }
-    let wrong = |source: KubeconfigError| ConnectError::Kubeconfig { paths: paths.clone(), source: Box::new(source) };
+    let wrong =
+        |source: KubeconfigError| ConnectError::Kubeconfig { paths: paths.clone(), source: Box::new(source) };
     let mut kubeconfig = Kubeconfig::default();
     for path in there {
         let file = Kubeconfig::read_from(path).map_err(wrong)?;
@@ -147,7 +146,7 @@ async fn load(access: &Access) -> Result<(Config, String, Option<String>), Conne
         user: access.user.clone(),
     };
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(wrong)?;
-    Ok((config, access.user.clone().or(user).unwrap_or_else(|| "anonymous".to_owned()), context))
+    Ok((config, access.user.clone().or(user).unwrap_or_else(|| "anonymous".to_owned())))
 }
 
 /// Stands in until `--server` replaces it.
@@ -158,8 +157,7 @@ fn http_placeholder() -> http::Uri {
 fn certificates(path: &PathBuf) -> Result<Vec<Vec<u8>>, ConnectError> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
-    let bytes =
-        std::fs::read(path).map_err(|source| ConnectError::File { path: path.clone(), source })?;
+    let bytes = std::fs::read(path).map_err(|source| ConnectError::File { path: path.clone(), source })?;
     let certificates: Vec<Vec<u8>> =
         CertificateDer::pem_slice_iter(&bytes).filter_map(Result::ok).map(|der| der.to_vec()).collect();
     if certificates.is_empty() { Err(ConnectError::Certificate(path.clone())) } else { Ok(certificates) }

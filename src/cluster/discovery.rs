@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::{
     Container as SpecContainer, ContainerStatus, EphemeralContainer, Namespace, Node, Pod as ApiPod,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
 use kube::api::{Api, ListParams};
 use kube::core::PartialObjectMeta;
-use kube::Client;
 
 use super::refusal::ApiError;
 use super::{NAME, SCAN_LABEL};
@@ -284,12 +284,17 @@ fn containers_of(
         _ => ContainerKind::Init,
     };
     let mut found = Vec::new();
-    found.extend(spec.init_containers.iter().flatten().map(|c| one(&c.name, kind_of_init(c), c.image.as_ref(), &init)));
-    found.extend(spec.containers.iter().map(|c| one(&c.name, ContainerKind::Container, c.image.as_ref(), &main)));
-    let attached = spec.ephemeral_containers.iter().flatten();
     found.extend(
-        attached.map(|c: &EphemeralContainer| one(&c.name, ContainerKind::Ephemeral, c.image.as_ref(), &ephemeral)),
+        spec.init_containers.iter().flatten().map(|c| one(&c.name, kind_of_init(c), c.image.as_ref(), &init)),
     );
+    found.extend(
+        spec.containers.iter().map(|c| one(&c.name, ContainerKind::Container, c.image.as_ref(), &main)),
+    );
+    let attached = spec.ephemeral_containers.iter().flatten();
+    found
+        .extend(attached.map(|c: &EphemeralContainer| {
+            one(&c.name, ContainerKind::Ephemeral, c.image.as_ref(), &ephemeral)
+        }));
     found
 }
 

@@ -57,10 +57,14 @@ impl Refusal {
         let message = message.to_owned();
         match code {
             401 => Self::Unauthenticated(message),
-            403 if message.contains("exceeded quota") || message.contains("failed quota") => Self::Quota(message),
+            403 if message.contains("exceeded quota") || message.contains("failed quota") => {
+                Self::Quota(message)
+            }
             403 if message.contains(" cannot ") => Self::Forbidden(message),
             403 => Self::Admission(message),
-            400 | 422 if message.contains("admission webhook") || message.contains("ValidatingAdmissionPolicy") => {
+            400 | 422
+                if message.contains("admission webhook") || message.contains("ValidatingAdmissionPolicy") =>
+            {
                 Self::Admission(message)
             }
             404 => Self::NotFound(message),
@@ -114,7 +118,9 @@ impl fmt::Display for ApiError {
             Refusal::Forbidden(_) => write!(f, "no right to {action}"),
             Refusal::Quota(_) => write!(f, "a quota does not let us {action}"),
             Refusal::Admission(_) => write!(f, "admission does not let us {action}"),
-            Refusal::Unauthenticated(_) => write!(f, "cannot {action}: the server does not accept our credentials"),
+            Refusal::Unauthenticated(_) => {
+                write!(f, "cannot {action}: the server does not accept our credentials")
+            }
             Refusal::Unreachable(_) => write!(f, "cannot {action}: the server cannot be reached"),
             Refusal::NotFound(_) | Refusal::Conflict(_) | Refusal::Other(_) => write!(f, "cannot {action}"),
         }
@@ -143,7 +149,8 @@ mod tests {
     fn the_three_meanings_of_forbidden_are_told_apart() {
         let right = r#"pods is forbidden: User "ann" cannot list resource "pods" in API group "" in the namespace "shop""#;
         let quota = r#"jobs.batch "c-1" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=1, limited: count/jobs.batch=1"#;
-        let admission = r#"pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#;
+        let admission =
+            r#"pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#;
         assert!(matches!(Refusal::of_status(403, right, "Forbidden"), Refusal::Forbidden(_)));
         assert!(matches!(Refusal::of_status(403, quota, "Forbidden"), Refusal::Quota(_)));
         assert!(matches!(Refusal::of_status(403, admission, "Forbidden"), Refusal::Admission(_)));

@@ -46,15 +46,15 @@ pub async fn remove_scan(
     patience: Duration,
 ) -> Result<(), CleanUpError> {
     let deadline = Instant::now() + patience;
-    let params = ListParams::default()
-        .labels(&format!("{SCAN_LABEL}={scan},app.kubernetes.io/managed-by={NAME}"));
+    let params =
+        ListParams::default().labels(&format!("{SCAN_LABEL}={scan},app.kubernetes.io/managed-by={NAME}"));
     loop {
         let mut left = Vec::new();
         for namespace in namespaces {
             let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
             let listed = jobs.list_metadata(&params).await;
-            let listed =
-                listed.map_err(|error| ApiError::new(format!("list jobs in namespace {namespace:?}"), &error))?;
+            let listed = listed
+                .map_err(|error| ApiError::new(format!("list jobs in namespace {namespace:?}"), &error))?;
             for job in listed.items {
                 let uid = job.metadata.uid.clone().unwrap_or_default();
                 delete(client, namespace, &job.name_any(), &uid).await?;
@@ -62,8 +62,8 @@ pub async fn remove_scan(
             }
             let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
             let listed = pods.list_metadata(&params).await;
-            let listed =
-                listed.map_err(|error| ApiError::new(format!("list pods in namespace {namespace:?}"), &error))?;
+            let listed = listed
+                .map_err(|error| ApiError::new(format!("list pods in namespace {namespace:?}"), &error))?;
             left.extend(listed.items.iter().map(|pod| format!("pod {namespace}/{}", pod.name_any())));
         }
         if left.is_empty() {

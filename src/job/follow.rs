@@ -100,7 +100,7 @@ pub async fn follow(
     };
     on(Progress::Created);
     let mut run = Run::new(client, &namespace, desired, &job, images, &on);
-    let problem = run.to_the_end(timeout, stop).await;
+    let problem = run.until_over(timeout, stop).await;
     run.finish(problem).await
 }
 
@@ -129,6 +129,12 @@ impl GroupEnd {
     }
 }
 
+/// How the scanner's container ended.
+struct Ended {
+    /// Why, if not as it should.
+    problem: Option<Problem>,
+}
+
 /// One Job being followed.
 struct Run<'a, F> {
     pods: Api<Pod>,
@@ -145,7 +151,7 @@ struct Run<'a, F> {
     /// The pod, once it is there: name and UID.
     pod: Option<(String, String)>,
     /// How the container ended, once it has.
-    ended: Option<Option<Problem>>,
+    ended: Option<Ended>,
     running: bool,
     waiting: String,
     unschedulable: Option<String>,
@@ -183,11 +189,16 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
     }
 
     /// Until everything is said or nothing more can come.
-    async fn to_the_end(&mut self, timeout: Duration, stop: &CancellationToken) -> Option<Problem> {
-        let mut pods = watch(self.pods.clone(), watcher::Config::default().labels(&format!("{SCAN_LABEL}={}", self.scan)));
-        let mut jobs = watch(self.jobs.clone(), watcher::Config::default().fields(&format!("metadata.name={}", self.name)));
+    async fn until_over(&mut self, timeout: Duration, stop: &CancellationToken) -> Option<Problem> {
+        let mut pods =
+            watch(self.pods.clone(), watcher::Config::default().labels(&format!("{SCAN_LABEL}={}", self.scan)));
+        let mut jobs = watch(
+            self.jobs.clone(),
+            watcher::Config::default().fields(&format!("metadata.name={}", self.name)),
+        );
         let mut events = self.events_of(&self.uid);
-        let mut pod_events: BoxStream<'static, watcher::Result<watcher::Event<ApiEvent>>> = futures::stream::pending().boxed();
+        let mut pod_events: BoxStream<'static, watcher::Result<watcher::Event<ApiEvent>>> =
+            futures::stream::pending().boxed();
         let deadline = Instant::now() + timeout + CLIENT_GRACE;
         let mut log_ends = deadline;
         loop {
@@ -196,7 +207,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                 () = stop.cancelled() => return Some(Problem::Interrupted),
                 () = tokio::time::sleep_until(deadline.min(log_ends)) => {
                     if let Some(ended) = self.ended.take() {
-                        return ended.or(Some(Problem::LogCut));
+                        return ended.problem.or(Some(Problem::LogCut));
                     }
                     return Some(self.unschedulable.take().map_or(Problem::Deadline, Problem::Unschedulable));
                 }
@@ -247,7 +258,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                         self.log = None;
                         self.log_error = error;
                         if let Some(ended) = self.ended.take() {
-                            return ended;
+                            return ended.problem;
                         }
                         self.log_tries += 1;
                         if self.log_tries > LOG_TRIES {
@@ -267,7 +278,8 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
     /// What is known at the end. Where something is missing, the whole log is read once more.
     async fn finish(mut self, problem: Option<Problem>) -> GroupEnd {
         let interrupted = matches!(problem, Some(Problem::Interrupted));
-        let missing = |images: &[Option<ImageEnd>]| images.iter().any(|end| matches!(end, None | Some(ImageEnd::Lost)));
+        let missing =
+            |images: &[Option<ImageEnd>]| images.iter().any(|end| matches!(end, None | Some(ImageEnd::Lost)));
         let mut open = None;
         if missing(&self.images) && self.running && !interrupted {
             let fresh = Receiver::new(&self.scan, u32::try_from(self.images.len()).unwrap_or(u32::MAX));
@@ -341,7 +353,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                     Some(Problem::Died(_)) if deleted => Some(Problem::Deleted),
                     other => other,
                 };
-                self.ended = Some(problem);
+                self.ended = Some(Ended { problem });
             }
             PodState::Stuck(problem) => return Some(problem),
         }
@@ -406,14 +418,9 @@ fn pod_end(pod: &Pod) -> Option<Problem> {
 
 /// An error of a watch that trying again does not mend: a missing right.
 fn lasting(error: &watcher::Error) -> Option<&kube::Error> {
-    let cause = match error {
-        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => error,
-        _ => return None,
+    let (watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause)) = error else {
+        return None;
     };
-    let kube_error = cause;
-    let refused = matches!(
-        ApiError::new("watch", kube_error).refusal,
-        Refusal::Forbidden(_) | Refusal::Unauthenticated(_)
-    );
-    refused.then_some(kube_error)
+    let refusal = ApiError::new("watch pods", cause).refusal;
+    matches!(refusal, Refusal::Forbidden(_) | Refusal::Unauthenticated(_)).then_some(cause)
 }

@@ -41,9 +41,10 @@ pub(super) async fn read(pods: Api<Pod>, pod: String, part: Part, lines: Sender<
         ..LogParams::default()
     };
     let over = match pods.log_stream(&pod, &params).await {
-        Ok(stream) => copy(stream, &lines).await.err().map(|error| {
-            ApiError::new(format!("read the log of pod {pod}"), &kube::Error::ReadEvents(error))
-        }),
+        Ok(stream) => copy(stream, &lines)
+            .await
+            .err()
+            .map(|error| ApiError::new(format!("read the log of pod {pod}"), &kube::Error::ReadEvents(error))),
         Err(error) => Some(ApiError::new(format!("read the log of pod {pod} (get pods/log)"), &error)),
     };
     // The receiver is gone once the result is complete; nobody misses the rest.

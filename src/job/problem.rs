@@ -3,7 +3,7 @@
 use std::fmt;
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerStatus, Event, Pod};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod};
 
 use super::CONTAINER;
 use crate::cluster::ApiError;
@@ -58,8 +58,8 @@ pub(super) enum PodState {
 pub(super) fn pod_state(pod: &Pod) -> PodState {
     let status = pod.status.clone().unwrap_or_default();
     let scanner = status.container_statuses.iter().flatten().find(|s| s.name == CONTAINER);
-    if let Some(ended) = scanner.and_then(terminated) {
-        return PodState::Ended(pod_ended(pod).or(ended));
+    if let Some(ended) = scanner.and_then(|s| s.state.as_ref()?.terminated.as_ref()) {
+        return PodState::Ended(pod_ended(pod).or_else(|| container_problem(ended)));
     }
     if let Some(problem) = pod_ended(pod) {
         return PodState::Ended(Some(problem));
@@ -72,10 +72,13 @@ pub(super) fn pod_state(pod: &Pod) -> PodState {
     let reason = waiting.and_then(|w| w.reason.as_deref()).unwrap_or_default();
     let message = waiting.and_then(|w| w.message.as_deref()).unwrap_or_default();
     match reason {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError"
-        | "RegistryUnavailable" | "SignatureValidationFailed" => {
-            PodState::Stuck(Problem::ScannerImage(format!("{reason}: {message}")))
-        }
+        "ErrImagePull"
+        | "ImagePullBackOff"
+        | "InvalidImageName"
+        | "ErrImageNeverPull"
+        | "ImageInspectError"
+        | "RegistryUnavailable"
+        | "SignatureValidationFailed" => PodState::Stuck(Problem::ScannerImage(format!("{reason}: {message}"))),
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" | "CrashLoopBackOff" => {
             PodState::Stuck(Problem::Setup(format!("{reason}: {message}")))
         }
@@ -84,12 +87,11 @@ pub(super) fn pod_state(pod: &Pod) -> PodState {
     }
 }
 
-/// How the container ended: nothing to say when the scanner ended by itself.
-fn terminated(status: &ContainerStatus) -> Option<Option<Problem>> {
-    let ended = status.state.as_ref()?.terminated.as_ref()?;
+/// Why the container ended, if not as the scanner ends by itself.
+fn container_problem(ended: &ContainerStateTerminated) -> Option<Problem> {
     let reason = ended.reason.as_deref().unwrap_or_default();
     let text = ended.message.as_deref().unwrap_or_default();
-    Some(match (reason, ended.exit_code) {
+    match (reason, ended.exit_code) {
         ("OOMKilled", _) => Some(Problem::OutOfMemory),
         (_, 0) => None,
         ("ContainerStatusUnknown", _) => Some(Problem::Evicted(format!("the node lost the container. {text}"))),
@@ -97,7 +99,7 @@ fn terminated(status: &ContainerStatus) -> Option<Option<Problem>> {
         ("StartError" | "ContainerCannotRun", _) => Some(Problem::Setup(format!("{reason}: {text}"))),
         (_, 137) => Some(Problem::Died("killed (137)".to_owned())),
         (_, code) => Some(Problem::Died(format!("exit code {code}. {text}"))),
-    })
+    }
 }
 
 /// Whether something above the container ended the pod.
@@ -106,21 +108,31 @@ fn pod_ended(pod: &Pod) -> Option<Problem> {
     let message = status.message.clone().unwrap_or_default();
     match status.reason.as_deref() {
         Some("DeadlineExceeded") => return Some(Problem::Deadline),
-        Some(reason @ ("Evicted" | "NodeLost" | "Shutdown" | "NodeShutdown" | "Terminated" | "Preempting"
-            | "UnexpectedAdmissionError" | "NodeAffinity" | "OutOfmemory" | "OutOfcpu")) => {
+        Some(
+            reason @ ("Evicted"
+            | "NodeLost"
+            | "Shutdown"
+            | "NodeShutdown"
+            | "Terminated"
+            | "Preempting"
+            | "UnexpectedAdmissionError"
+            | "NodeAffinity"
+            | "OutOfmemory"
+            | "OutOfcpu"),
+        ) => {
             return Some(Problem::Evicted(format!("{reason}: {message}")));
         }
         _ => {}
     }
-    let conditions = status.conditions.iter().flatten();
-    let disrupted = conditions.filter(|c| c.type_ == "DisruptionTarget" && c.status == "True").last()?;
+    let mut conditions = status.conditions.iter().flatten();
+    let disrupted = conditions.rfind(|c| c.type_ == "DisruptionTarget" && c.status == "True")?;
     let reason = disrupted.reason.clone().unwrap_or_default();
     Some(Problem::Evicted(format!("{reason}: {}", disrupted.message.clone().unwrap_or_default())))
 }
 
 fn unscheduled(pod: &Pod) -> PodState {
-    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let refused = conditions.filter(|c| c.type_ == "PodScheduled" && c.status == "False").last();
+    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let refused = conditions.find(|c| c.type_ == "PodScheduled" && c.status == "False");
     PodState::Waiting(refused.map(|c| {
         let reason = c.reason.as_deref().unwrap_or("Unschedulable");
         format!("{reason}: {}", c.message.as_deref().unwrap_or_default())
@@ -135,13 +147,14 @@ pub(super) fn event_problem(event: &Event) -> Option<Problem> {
 
 /// A failure that the Job's own conditions tell. `SuccessCriteriaMet` and `FailureTarget` may come first.
 pub(super) fn job_problem(job: &Job) -> Option<Problem> {
-    let conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    let failed = conditions.filter(|c| matches!(c.type_.as_str(), "Failed" | "FailureTarget") && c.status == "True");
-    failed.last().and_then(|condition| match condition.reason.as_deref() {
-        Some("DeadlineExceeded") => Some(Problem::Deadline),
-        // The pod's own status says it better.
-        _ => None,
-    })
+    let mut conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    // Any other reason is said better by the pod's own status.
+    let is_deadline = conditions.any(|condition| {
+        matches!(condition.type_.as_str(), "Failed" | "FailureTarget")
+            && condition.status == "True"
+            && condition.reason.as_deref() == Some("DeadlineExceeded")
+    });
+    is_deadline.then_some(Problem::Deadline)
 }
 
 impl fmt::Display for Problem {

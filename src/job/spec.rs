@@ -11,9 +11,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{
-    CONTAINER, GROUP_ANNOTATION, IMAGES_ANNOTATION, MEMORY, REQUESTER_ANNOTATION, SCOPE_ANNOTATION,
-};
+use super::{CONTAINER, GROUP_ANNOTATION, IMAGES_ANNOTATION, MEMORY, REQUESTER_ANNOTATION, SCOPE_ANNOTATION};
 use crate::cluster::{NAME, SCAN_LABEL};
 use crate::plan::Place;
 use crate::wire::{LOG_BUDGET, LOG_BUDGET_ALONE, Task, TaskImage};
@@ -59,6 +57,8 @@ pub struct PodTask {
     pub images: Vec<TaskImage>,
     /// Memory limit in bytes.
     pub memory: u64,
+    /// Whether an image that needs more may get it in another pod.
+    pub may_ask_for_memory: bool,
     /// Time for all its images.
     pub timeout: Duration,
 }
@@ -157,7 +157,10 @@ fn pod(task: &PodTask, settings: &JobSettings, deadline: i64) -> PodSpec {
             run_as_non_root: Some(true),
             run_as_user: Some(UID),
             run_as_group: Some(UID),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+            seccomp_profile: Some(SeccompProfile {
+                type_: "RuntimeDefault".to_owned(),
+                localhost_profile: None,
+            }),
             ..PodSecurityContext::default()
         }),
         volumes: (!secrets.is_empty()).then(|| volumes.collect()),
@@ -181,6 +184,7 @@ fn container(task: &PodTask, settings: &JobSettings) -> Container {
         registry_ca: settings.registry_ca.clone(),
         timeout_seconds: task.timeout.as_secs(),
         log_budget: if task.images.len() == 1 { LOG_BUDGET_ALONE } else { LOG_BUDGET },
+        may_ask_for_memory: task.may_ask_for_memory,
     };
     let told = serde_json::to_string(&told).expect("a task holds only strings and numbers");
     let memory = Quantity(task.memory.max(MEMORY).to_string());
@@ -232,7 +236,7 @@ pub fn alterations(desired: &Job, actual: &PodSpec) -> Vec<String> {
         let image = after.image.as_deref().unwrap_or_default();
         notes.push(format!("admission changed the scanner's image to {image:?}"));
     }
-    if before.command != after.command || before.env != kept(&after.env, &before.env) {
+    if before.command != after.command || !is_told_the_same(&before, &after) {
         notes.push("admission changed what the scanner is told to do".to_owned());
     }
     let memory = |c: &Container| c.resources.as_ref()?.limits.as_ref()?.get("memory").cloned();
@@ -247,10 +251,10 @@ pub fn alterations(desired: &Job, actual: &PodSpec) -> Vec<String> {
     notes
 }
 
-/// Those variables of `after` that `before` names: added ones do no harm.
-fn kept(after: &Option<Vec<EnvVar>>, before: &Option<Vec<EnvVar>>) -> Option<Vec<EnvVar>> {
-    let names: Vec<&String> = before.iter().flatten().map(|variable| &variable.name).collect();
-    Some(after.iter().flatten().filter(|variable| names.contains(&&variable.name)).cloned().collect())
+/// Whether all variables that were set are still set to the same; added ones do no harm.
+fn is_told_the_same(before: &Container, after: &Container) -> bool {
+    let variables: Vec<&EnvVar> = after.env.iter().flatten().collect();
+    before.env.iter().flatten().all(|variable| variables.contains(&variable))
 }
 
 /// Bytes of a memory quantity; none where it is not written in plain bytes, `Ki`, `Mi` or `Gi`.

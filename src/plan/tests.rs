@@ -101,7 +101,8 @@ fn no_container_is_left_out() {
 #[test]
 fn many_images_are_spread_over_the_pods_that_may_run_at_once() {
     let containers: Vec<_> = (0..40).map(|n| running("a", &[], "r.test/x:1", n)).collect();
-    let sizes = |parallelism| plan(&containers, parallelism).groups.iter().map(|g| g.images.len()).collect::<Vec<_>>();
+    let sizes =
+        |parallelism| plan(&containers, parallelism).groups.iter().map(|g| g.images.len()).collect::<Vec<_>>();
     assert_eq!(sizes(4), [10, 10, 10, 10]);
     assert_eq!(sizes(1), [16, 16, 8]);
     assert_eq!(sizes(100), [4; 10]);

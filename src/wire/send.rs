@@ -116,7 +116,11 @@ impl<W: Write> Sender<W> {
             }
         }
         self.done += 1;
-        self.message(Message::Done { image, outcome: Box::new(outcome), documents: Digest::of(digests.as_bytes()) })
+        self.message(Message::Done {
+            image,
+            outcome: Box::new(outcome),
+            documents: Digest::of(digests.as_bytes()),
+        })
     }
 
     /// Says that an image could not be read.

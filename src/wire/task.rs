@@ -19,6 +19,9 @@ pub struct Task {
     pub timeout_seconds: u64,
     /// Bytes of log that may be written.
     pub log_budget: u64,
+    /// A file that does not fit the memory ends the image with [`super::FailureKind::NeedsMemory`]; otherwise it
+    /// is a gap, since the pod has the most memory that it will be given.
+    pub may_ask_for_memory: bool,
 }
 
 /// One image to read.

@@ -48,7 +48,7 @@ fn every_kind_of_container_is_found_with_its_own_status() {
     assert_eq!(containers[0].pod.pull_secrets, ["pull"]);
 }
 
-fn workload(owner_kind: &str, owner: &str, labels: serde_json::Value) -> String {
+fn workload(owner_kind: &str, owner: &str, labels: &serde_json::Value) -> String {
     let containers = found(json!({
         "metadata": {"name": "p", "namespace": "shop", "labels": labels, "ownerReferences": [
             {"apiVersion": "v1", "kind": owner_kind, "name": owner, "uid": "u", "controller": true}]},
@@ -59,18 +59,19 @@ fn workload(owner_kind: &str, owner: &str, labels: serde_json::Value) -> String 
 
 #[test]
 fn the_workload_is_the_top_of_the_chain_of_controllers() {
-    assert_eq!(workload("ReplicaSet", "cart-7d4b9", json!({"pod-template-hash": "7d4b9"})), "deployment/cart");
-    assert_eq!(workload("ReplicaSet", "cart-7d4b9", json!({})), "replicaset/cart-7d4b9");
-    assert_eq!(workload("StatefulSet", "db", json!({})), "statefulset/db");
-    assert_eq!(workload("Node", "node1", json!({})), "pod/p");
-    assert_eq!(workload("Job", "nightly", json!({})), "job/nightly");
+    assert_eq!(workload("ReplicaSet", "cart-7d4b9", &json!({"pod-template-hash": "7d4b9"})), "deployment/cart");
+    assert_eq!(workload("ReplicaSet", "cart-7d4b9", &json!({})), "replicaset/cart-7d4b9");
+    assert_eq!(workload("StatefulSet", "db", &json!({})), "statefulset/db");
+    assert_eq!(workload("Node", "node1", &json!({})), "pod/p");
+    assert_eq!(workload("Job", "nightly", &json!({})), "job/nightly");
 }
 
 #[test]
 fn a_job_of_a_cron_job_belongs_to_the_cron_job() {
-    let meta: ObjectMeta = serde_json::from_value(json!({"name": "p", "namespace": "shop", "ownerReferences": [
+    let meta: ObjectMeta =
+        serde_json::from_value(json!({"name": "p", "namespace": "shop", "ownerReferences": [
         {"apiVersion": "batch/v1", "kind": "Job", "name": "nightly-1", "uid": "u", "controller": true}]}))
-    .expect("metadata");
+        .expect("metadata");
     let owners = BTreeMap::from([(
         ("shop".to_owned(), "nightly-1".to_owned()),
         WorkloadRef { kind: "cronjob".into(), name: "nightly".into() },

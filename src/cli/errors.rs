@@ -1,0 +1,163 @@
+//! Errors in words: what failed, why, and what the person can do. Made once, here.
+
+use std::error::Error;
+use std::io::Write as _;
+
+use super::Exit;
+use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
+use crate::job::CleanUpError;
+use crate::report::text::sanitize;
+use crate::scan::ScanError;
+
+/// An error ready to be printed.
+#[derive(Debug)]
+pub(super) struct Explained {
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+    exit: Exit,
+}
+
+impl Explained {
+    /// What failed, and the error that made it fail with all its causes.
+    pub(super) fn new(message: impl Into<String>, cause: &(dyn Error + 'static)) -> Self {
+        let mut explained =
+            Self { message: message.into(), causes: Vec::new(), hints: Vec::new(), exit: Exit::Error };
+        explained.add_causes(Some(cause));
+        explained
+    }
+
+    fn of(error: &(dyn Error + 'static)) -> Self {
+        let mut explained =
+            Self { message: error.to_string(), causes: Vec::new(), hints: Vec::new(), exit: Exit::Error };
+        explained.add_causes(error.source());
+        explained
+    }
+
+    fn add_causes(&mut self, mut next: Option<&(dyn Error + 'static)>) {
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            let said =
+                self.message.contains(&text) || self.causes.iter().any(|earlier| earlier.contains(&text));
+            if !said {
+                self.causes.push(text);
+            }
+            next = cause.source();
+        }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Prints it on stderr and gives the exit code.
+    pub(super) fn print(&self) -> Exit {
+        let mut lines = vec![format!("error: {}", sanitize(&self.message))];
+        lines.extend(self.causes.iter().map(|cause| format!("  cause: {}", sanitize(cause))));
+        lines.extend(self.hints.iter().map(|hint| format!("  hint:  {}", sanitize(hint))));
+        lines.push(String::new());
+        // With stderr gone there is nobody to tell.
+        let _ = std::io::stderr().write_all(lines.join("\n").as_bytes());
+        self.exit
+    }
+}
+
+/// What to try about a refusal of the API server.
+fn api_hint(error: &ApiError) -> Option<String> {
+    match &error.refusal {
+        Refusal::Forbidden(_) => Some(format!("ask for the right, then check it: {}", can_i(&error.action))),
+        Refusal::Unauthenticated(_) => Some("log in again; check with: kubectl auth whoami".to_owned()),
+        Refusal::Unreachable(_) => {
+            Some("is the cluster up, and is it the one you mean? kubectl config get-contexts".to_owned())
+        }
+        Refusal::Other(text) if text.contains("certificate") => {
+            Some("give the authority of its certificate: --certificate-authority FILE".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// The kubectl command that asks for the right to do this: `list pods in namespace "shop"`.
+fn can_i(action: &str) -> String {
+    let mut words = action.split_whitespace();
+    let (verb, resource) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let scope = match action.split('"').nth(1) {
+        Some(namespace) => format!(" -n {namespace}"),
+        None if action.contains("all namespaces") => " -A".to_owned(),
+        None => String::new(),
+    };
+    format!("kubectl auth can-i {verb} {resource}{scope}")
+}
+
+impl From<ConnectError> for Explained {
+    fn from(error: ConnectError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            ConnectError::NoKubeconfig(_) => explained
+                .hint("name one with --kubeconfig FILE or in KUBECONFIG; in a pod its service account serves"),
+            ConnectError::Kubeconfig { .. } => explained.hint("see what is in it: kubectl config view"),
+            _ => explained,
+        }
+    }
+}
+
+impl Explained {
+    /// A scan that gave no report. `server` is the address that was talked to.
+    pub(super) fn of_scan(error: &ScanError, server: &str) -> Self {
+        let explained = Self::of(error);
+        match error {
+            ScanError::Discover(DiscoverError::Api(api)) => {
+                let explained = match api.refusal {
+                    Refusal::Unreachable(_) => explained.hint(format!("the server's address is {server}")),
+                    _ => explained,
+                };
+                match api_hint(api) {
+                    Some(hint) => explained.hint(hint),
+                    None => explained,
+                }
+            }
+            ScanError::Discover(DiscoverError::NoNamespace(_)) => {
+                explained.hint("see which there are: kubectl get namespaces")
+            }
+            ScanError::Discover(DiscoverError::NoPods(_)) => {
+                explained.hint("choose another namespace with -n NAME, or all with -A")
+            }
+            ScanError::Discover(DiscoverError::NoTarget { namespace, .. }) => {
+                explained.hint(format!("see what runs there: kubectl get pods -n {namespace}"))
+            }
+            ScanError::Advisories(_) | ScanError::Random(_) => explained,
+            ScanError::Interrupted { .. } => Self { exit: Exit::Interrupted, ..explained },
+            ScanError::NotRemoved { scan, namespaces, source } => {
+                let explained = Self { exit: Exit::Interrupted, ..explained };
+                let explained = match source {
+                    CleanUpError::Api(api) => api_hint(api).into_iter().fold(explained, Self::hint),
+                    CleanUpError::Left(_) => explained,
+                };
+                namespaces.iter().fold(explained, |explained, namespace| {
+                    explained
+                        .hint(format!("kubectl delete jobs -n {namespace} -l kubectl-clarity.io/scan={scan}"))
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_for_a_missing_right_is_a_command_that_can_be_pasted() {
+        assert_eq!(can_i(r#"list pods in namespace "shop""#), "kubectl auth can-i list pods -n shop");
+        assert_eq!(can_i("list pods in all namespaces"), "kubectl auth can-i list pods -A");
+        assert_eq!(can_i("list nodes"), "kubectl auth can-i list nodes");
+    }
+
+    #[test]
+    fn a_cause_that_repeats_its_effect_is_said_once() {
+        let inner = std::io::Error::other("connection refused");
+        let error = Explained::new("cannot connect: connection refused", &inner);
+        assert!(error.causes.is_empty());
+    }
+}

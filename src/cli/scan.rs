@@ -1,0 +1,237 @@
+//! `kubectl clarity scan`.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+
+use super::Exit;
+use super::access::AccessArgs;
+use super::errors::Explained;
+use super::ui::{self, Color, Progress};
+use crate::cluster::{self, Scope};
+use crate::report::table::{self, TableOptions};
+use crate::report::{Report, json};
+use crate::scan::{KeepJobs, ScanConfig, scan};
+use crate::severity::Severity;
+use crate::workload::WorkloadRef;
+
+/// The published scanner image of this version.
+const SCANNER_IMAGE: &str = concat!("ghcr.io/kubectl-clarity/scanner:v", env!("CARGO_PKG_VERSION"));
+
+/// Flags of `scan`.
+#[derive(Debug, Args)]
+pub(super) struct ScanArgs {
+    /// What to scan, for example deploy/cart or pod/cart-0; everything in the namespace without it
+    #[arg(value_name = "TYPE/NAME", value_parser = target)]
+    targets: Vec<WorkloadRef>,
+    /// Namespace to scan; that of the context without it
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Scan all namespaces
+    #[arg(short = 'A', long, conflicts_with_all = ["namespace", "targets"])]
+    all_namespaces: bool,
+    /// Label selector of the pods, as kubectl has it
+    #[arg(short = 'l', long, value_name = "SELECTOR")]
+    selector: Option<String>,
+    /// Field selector of the pods, as kubectl has it
+    #[arg(long, value_name = "SELECTOR")]
+    field_selector: Option<String>,
+    /// Form of the result
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    /// Write the result to a file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    output_file: Option<PathBuf>,
+    /// List every finding in the table, those without a fix and of little severity too
+    #[arg(long)]
+    all_findings: bool,
+    /// Raw OSV records to match with: a directory or a zip
+    #[arg(long, value_name = "DIR|ZIP")]
+    advisories: Option<PathBuf>,
+    /// End with code 3 if there is a finding of this severity or worse
+    #[arg(long, value_name = "SEVERITY")]
+    fail_on: Option<Severity>,
+    /// End with code 0 although something in scope could not be read or matched
+    #[arg(long)]
+    allow_incomplete: bool,
+    /// Time for the whole scan, for example 90s, 10m, 1h
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
+    timeout: Duration,
+    /// Scanner pods that run at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
+    parallelism: u16,
+    /// Most memory that a scanner pod is given for one large image, for example 1Gi
+    #[arg(long, value_name = "QUANTITY", default_value = "1Gi", value_parser = memory)]
+    max_memory: u64,
+    /// Image of the scanner
+    #[arg(long, value_name = "REF", default_value = SCANNER_IMAGE)]
+    scanner_image: String,
+    /// Secret with the credential for the scanner's image, in the namespaces that are scanned
+    #[arg(long, value_name = "NAME")]
+    scanner_pull_secret: Option<String>,
+    /// ServiceAccount of the scanner pods
+    #[arg(long, value_name = "NAME")]
+    service_account: Option<String>,
+    /// PEM file with root certificates of the registries that the images come from
+    #[arg(long, value_name = "FILE")]
+    registry_ca: Option<PathBuf>,
+    /// Which Jobs stay after the scan, for a look at them
+    #[arg(long, value_name = "WHICH", default_value = "never")]
+    keep_jobs: Keep,
+    /// Colours
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+}
+
+/// Forms of the result.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Keep {
+    Never,
+    Failed,
+    Always,
+}
+
+fn target(text: &str) -> Result<WorkloadRef, String> {
+    WorkloadRef::parse(text).ok_or_else(|| {
+        "expected TYPE/NAME with one of pod, deployment, statefulset, daemonset, replicaset, job, cronjob"
+            .to_owned()
+    })
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration =
+        text.parse().map_err(|_| "expected a time such as 90s, 10m or 1h".to_owned())?;
+    let duration = Duration::try_from(parsed).map_err(|_| "a time before now".to_owned())?;
+    let day = Duration::from_hours(24);
+    if (Duration::from_secs(10)..=day).contains(&duration) {
+        Ok(duration)
+    } else {
+        Err("expected at least 10s and at most 24h".to_owned())
+    }
+}
+
+fn memory(text: &str) -> Result<u64, String> {
+    let wrong = || "expected a quantity such as 512Mi or 1Gi".to_owned();
+    let unit = |suffix: &str, shift: u32| Some((text.strip_suffix(suffix)?, shift));
+    let (digits, shift) = unit("Gi", 30).or_else(|| unit("Mi", 20)).ok_or_else(wrong)?;
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let bytes = number.checked_mul(1 << shift).ok_or_else(wrong)?;
+    if bytes < crate::job::MEMORY { Err("expected at least 256Mi".to_owned()) } else { Ok(bytes) }
+}
+
+/// Completes the flags and runs the scan.
+pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
+    let ScanArgs {
+        targets,
+        namespace,
+        all_namespaces,
+        selector,
+        field_selector,
+        output,
+        output_file,
+        all_findings,
+        advisories,
+        fail_on,
+        allow_incomplete,
+        timeout,
+        parallelism,
+        max_memory,
+        scanner_image,
+        scanner_pull_secret,
+        service_account,
+        registry_ca,
+        keep_jobs,
+        color,
+    } = args;
+    let registry_ca = registry_ca.as_deref().map(ui::read_certificates).transpose()?;
+    let connection = cluster::connect(&access.complete()).await?;
+    let namespace = (!all_namespaces).then(|| namespace.unwrap_or_else(|| connection.namespace.clone()));
+    let config = ScanConfig {
+        scope: Scope { namespace, label_selector: selector, field_selector, targets },
+        scanner_image,
+        scanner_pull_secret,
+        service_account,
+        registry_ca,
+        timeout,
+        parallelism: usize::from(parallelism),
+        max_memory,
+        keep_jobs: match keep_jobs {
+            Keep::Never => KeepJobs::Never,
+            Keep::Failed => KeepJobs::Failed,
+            Keep::Always => KeepJobs::Always,
+        },
+        advisories,
+    };
+    let stop = CancellationToken::new();
+    ui::stop_on_signal(stop.clone());
+    let progress = Progress::start(verbosity);
+    let result = scan(&connection, &config, &stop, &|update| progress.update(update)).await;
+    progress.end();
+    let report = result.map_err(|error| Explained::of_scan(&error, &connection.server))?;
+
+    let to_terminal = output_file.is_none() && std::io::stdout().is_terminal();
+    let text = match output {
+        Format::Json => json::render(&report),
+        Format::Table => {
+            let width = if to_terminal { ui::terminal_width() } else { None };
+            table::render(
+                &report,
+                &TableOptions { width, color: color.enabled(to_terminal), all: all_findings },
+            )
+        }
+    };
+    ui::data(output_file.as_deref(), &text)?;
+    Ok(verdict(&report, fail_on, allow_incomplete))
+}
+
+/// The exit code, and the reason for it on stderr when it is not 0. Both reasons are said when both hold.
+fn verdict(report: &Report, fail_on: Option<Severity>, allow_incomplete: bool) -> Exit {
+    let incomplete = !report.is_complete();
+    if incomplete && !allow_incomplete {
+        ui::say(
+            "not everything in scope could be read and matched, see COVERAGE (--allow-incomplete accepts that)",
+        );
+    }
+    let exceeded = fail_on.filter(|threshold| report.exceeds(*threshold));
+    if let Some(threshold) = exceeded {
+        ui::say(&format!("there are findings of severity {threshold} or worse (--fail-on)"));
+    }
+    match (exceeded, incomplete && !allow_incomplete) {
+        (Some(_), _) => Exit::Threshold,
+        (None, true) => Exit::Incomplete,
+        (None, false) => Exit::Passed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_in_go() {
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
+        assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
+        for wrong in ["", "10", "-5m", "1s", "48h", "soon"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn memory_is_a_quantity() {
+        assert_eq!(memory("512Mi"), Ok(512 << 20));
+        for wrong in ["", "1", "1G", "-1Gi", "1Mi", "99999999999999999Gi"] {
+            assert!(memory(wrong).is_err(), "{wrong}");
+        }
+    }
+}

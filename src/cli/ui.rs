@@ -1,0 +1,262 @@
+//! The screen: data on stdout, progress and notes on stderr, signals.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use tokio_util::sync::CancellationToken;
+
+use super::errors::Explained;
+use crate::report::text::sanitize;
+use crate::scan::Update;
+
+/// How often the line of a terminal is drawn anew.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// How often progress is said where there is no terminal.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal, unless `NO_COLOR` is set or `TERM` is `dumb`.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Color {
+    /// Whether to colour what goes to stdout.
+    pub(super) fn enabled(self, to_terminal: bool) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+                let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+                to_terminal && !refused && !dumb
+            }
+        }
+    }
+}
+
+/// Columns of the terminal that stdout is, if it is one.
+pub(super) fn terminal_width() -> Option<u16> {
+    rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| size.ws_col).filter(|columns| *columns > 0)
+}
+
+/// Writes the result to a file or to stdout. A pipe that nobody reads any more is no error, as for every filter.
+pub(super) fn data(file: Option<&Path>, text: &str) -> Result<(), Explained> {
+    let written = match file {
+        Some(path) => std::fs::write(path, text),
+        None => std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()),
+    };
+    match written {
+        Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => {
+            let place = file.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
+            Err(Explained::new(format!("cannot write the result to {place}"), &error))
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Says one line on stderr.
+pub(super) fn say(text: &str) {
+    // With stderr gone there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "{}", sanitize(text));
+}
+
+/// Reads a PEM file and makes sure that it holds certificates.
+pub(super) fn read_certificates(path: &Path) -> Result<String, Explained> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+    let message = format!("cannot use --registry-ca {}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| Explained::new(&message, &error))?;
+    let certificates = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
+    match certificates {
+        Ok(found) if !found.is_empty() => Ok(text),
+        Ok(_) => Err(Explained::new(&message, &std::io::Error::other("it holds no PEM certificate"))),
+        Err(error) => Err(Explained::new(&message, &std::io::Error::other(error.to_string()))),
+    }
+}
+
+/// Stops the scan at the first Ctrl-C or SIGTERM, and leaves at once at the second.
+pub(super) fn stop_on_signal(stop: CancellationToken) {
+    tokio::spawn(async move {
+        let mut signals = Signals::new();
+        signals.next().await;
+        say("interrupted: removing what this scan created (once more to leave at once)");
+        stop.cancel();
+        signals.next().await;
+        #[expect(clippy::exit, reason = "the person asked twice to leave at once")]
+        std::process::exit(130);
+    });
+}
+
+/// Both signals by which a program is asked to end.
+struct Signals {
+    #[cfg(unix)]
+    terminate: Option<tokio::signal::unix::Signal>,
+}
+
+impl Signals {
+    fn new() -> Self {
+        Self {
+            #[cfg(unix)]
+            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok(),
+        }
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(terminate) = &mut self.terminate {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+/// Progress on stderr: one line that changes on a terminal, plain lines at intervals elsewhere.
+pub(super) struct Progress {
+    shown: Arc<Mutex<Shown>>,
+    drawing: Option<tokio::task::JoinHandle<()>>,
+    verbosity: u8,
+}
+
+/// What is known of the scan's progress.
+struct Shown {
+    started: Instant,
+    said: Instant,
+    terminal: bool,
+    images: usize,
+    finished: usize,
+    /// Images that are being read: name, bytes, bytes of all layers.
+    reading: BTreeMap<usize, (String, u64, u64)>,
+    waiting: Option<String>,
+}
+
+impl Progress {
+    /// Begins to show progress.
+    pub(super) fn start(verbosity: u8) -> Self {
+        let terminal =
+            std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb");
+        let now = Instant::now();
+        let shown = Shown {
+            started: now,
+            said: now,
+            terminal,
+            images: 0,
+            finished: 0,
+            reading: BTreeMap::new(),
+            waiting: None,
+        };
+        let shown = Arc::new(Mutex::new(shown));
+        let drawn = Arc::clone(&shown);
+        let drawing = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(if terminal { REDRAW } else { INTERVAL }).await;
+                drawn.lock().unwrap_or_else(PoisonError::into_inner).draw();
+            }
+        });
+        Self { shown, drawing: Some(drawing), verbosity }
+    }
+
+    /// Takes in what happened.
+    pub(super) fn update(&self, update: Update) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        match update {
+            Update::Planned { scan, containers, images, jobs } => {
+                shown.images = images;
+                shown.line(&format!(
+                    "scan {scan}: {}, {} to read in {}",
+                    counted(containers, "container"),
+                    counted(images, "image"),
+                    counted(jobs, "pod")
+                ));
+            }
+            Update::Waiting { job, text } => {
+                shown.line(&format!("{job} waits: {text}"));
+                shown.waiting = Some(text);
+            }
+            Update::Reading { image, target, read, total } => {
+                shown.waiting = None;
+                shown.reading.insert(target, (image, read, total));
+            }
+            Update::Finished { target, .. } => {
+                shown.finished += 1;
+                shown.reading.remove(&target);
+            }
+            Update::Note(note) => shown.line(&format!("note: {note}")),
+            Update::Stage(stage, took) if self.verbosity > 0 => {
+                let at = shown.started.elapsed().as_millis();
+                shown.line(&format!("{stage}: {} ms (at {at} ms)", took.as_millis()));
+            }
+            Update::Stage(..) => {}
+        }
+    }
+
+    /// Ends it and leaves the line empty.
+    pub(super) fn end(mut self) {
+        if let Some(drawing) = self.drawing.take() {
+            drawing.abort();
+        }
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+impl Shown {
+    /// A line that stays.
+    fn line(&mut self, text: &str) {
+        self.clear();
+        say(text);
+        self.said = Instant::now();
+    }
+
+    fn clear(&self) {
+        if self.terminal {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+
+    fn draw(&mut self) {
+        if self.images == 0 || self.finished == self.images {
+            return;
+        }
+        let text = self.text();
+        if self.terminal {
+            let width =
+                rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col));
+            let text: String = sanitize(&text).chars().take(width.saturating_sub(1)).collect();
+            let _ = write!(std::io::stderr(), "\r\x1b[K{text}");
+        } else if self.said.elapsed() >= INTERVAL {
+            self.line(&text);
+        }
+    }
+
+    fn text(&self) -> String {
+        let seconds = self.started.elapsed().as_secs();
+        let doing = match (self.reading.values().next(), &self.waiting) {
+            (Some((image, read, total)), _) if *total > 0 => {
+                format!("{} of {} MiB  {image}", read >> 20, total.div_ceil(1 << 20))
+            }
+            (Some((image, ..)), _) => image.clone(),
+            (None, Some(waiting)) => format!("waits: {waiting}"),
+            (None, None) => "starting the scanner".to_owned(),
+        };
+        format!("{seconds}s  {} of {} images  {doing}", self.finished, self.images)
+    }
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

@@ -1,0 +1,222 @@
+//! The plugin's flow: discover, plan, run, match, report.
+
+mod assemble;
+mod attempts;
+mod coordinate;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+pub use coordinate::KeepJobs;
+
+use crate::advisories::{self, Index, OsvSource, SourceError, matching};
+use crate::cluster::{self, Connection, DiscoverError, Scope};
+use crate::job::{self, CleanUpError, JobSettings};
+use crate::plan;
+use crate::report::{REPORT_VERSION, Report, ScanInfo};
+use assemble::{Assembly, assemble};
+use coordinate::{Coordination, coordinate};
+
+/// How long leaving things tidy may take after an interruption.
+const CLEAN_UP: Duration = Duration::from_secs(20);
+
+/// Everything that a scan is told.
+#[derive(Clone, Debug)]
+pub struct ScanConfig {
+    /// What is looked at.
+    pub scope: Scope,
+    /// Image that holds the scanner.
+    pub scanner_image: String,
+    /// Secret for pulling it, in every namespace that is scanned.
+    pub scanner_pull_secret: Option<String>,
+    /// ServiceAccount of the scanner pods.
+    pub service_account: Option<String>,
+    /// Extra root certificates of registries, PEM.
+    pub registry_ca: Option<String>,
+    /// Time for the whole scan.
+    pub timeout: Duration,
+    /// Scanner pods at the same time.
+    pub parallelism: usize,
+    /// Most memory, in bytes, that a scanner pod is given for one large image.
+    pub max_memory: u64,
+    /// Which Jobs stay after the scan.
+    pub keep_jobs: KeepJobs,
+    /// Raw OSV records: a directory or a zip. Without it nothing is matched.
+    pub advisories: Option<PathBuf>,
+}
+
+/// What happens on the way, for whoever watches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// The scan has its id, and its scope is known.
+    Planned {
+        /// The scan's id.
+        scan: String,
+        /// Containers in scope.
+        containers: usize,
+        /// Images to read.
+        images: usize,
+        /// Jobs planned.
+        jobs: usize,
+    },
+    /// A Job waits, in the cluster's own words.
+    Waiting {
+        /// Namespace and name of the Job.
+        job: String,
+        /// For what.
+        text: String,
+    },
+    /// An image is being read.
+    Reading {
+        /// The image, as the pod spec names it.
+        image: String,
+        /// Index of the image.
+        target: usize,
+        /// Compressed bytes read.
+        read: u64,
+        /// Compressed bytes of all layers; 0 while not known.
+        total: u64,
+    },
+    /// An image has ended.
+    Finished {
+        /// The image.
+        image: String,
+        /// Index of the image.
+        target: usize,
+    },
+    /// Something a person should know now.
+    Note(String),
+    /// A stage is over; how long it took since the last one.
+    Stage(&'static str, Duration),
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum ScanError {
+    /// Nothing to scan, or not allowed to look.
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
+    /// The advisories cannot be read.
+    #[error("cannot load the advisories")]
+    Advisories(#[from] SourceError),
+    /// No randomness for an id.
+    #[error("the system gives no random numbers: {0}")]
+    Random(String),
+    /// The person stopped it. All that it created is removed.
+    #[error("scan {scan} was interrupted")]
+    Interrupted {
+        /// The scan's id.
+        scan: String,
+    },
+    /// The person stopped it, and something is still there.
+    #[error("scan {scan} was interrupted, and not all that it created could be removed")]
+    NotRemoved {
+        /// The scan's id.
+        scan: String,
+        /// The namespaces in which Jobs may have been created.
+        namespaces: Vec<String>,
+        /// Why.
+        #[source]
+        source: CleanUpError,
+    },
+}
+
+/// Scans what is in scope and reports on every container of it.
+pub async fn scan(
+    connection: &Connection,
+    config: &ScanConfig,
+    stop: &CancellationToken,
+    on: &(impl Fn(Update) + Sync),
+) -> Result<Report, ScanError> {
+    let started = (Timestamp::now(), Instant::now());
+    let scan = new_id()?;
+    let stages = Stages::new(on);
+    // Reading the source's table of contents needs no cluster: a wrong path is said before anything is created.
+    let source = config.advisories.as_deref().map(OsvSource::open).transpose()?;
+
+    let discovery = tokio::select! {
+        () = stop.cancelled() => return Err(ScanError::Interrupted { scan }),
+        discovery = cluster::discover(&connection.client, &config.scope) => discovery?,
+    };
+    let plan = plan::plan(&discovery.containers, config.parallelism);
+    stages.over("discover and plan");
+    on(Update::Planned {
+        scan: scan.clone(),
+        containers: discovery.containers.len(),
+        images: plan.targets.len(),
+        jobs: plan.groups.len(),
+    });
+
+    let settings = JobSettings {
+        scan: scan.clone(),
+        scanner_image: config.scanner_image.clone(),
+        scanner_pull_secret: config.scanner_pull_secret.clone(),
+        service_account: config.service_account.clone(),
+        registry_ca: config.registry_ca.clone(),
+        requester: connection.requester.clone(),
+        scope: config.scope.in_words(),
+    };
+    let coordination =
+        Coordination { client: &connection.client, plan: &plan, settings: &settings, config, stop };
+    let read = coordinate(&coordination, on).await;
+    stages.over("read images");
+    if stop.is_cancelled() {
+        return Err(interrupted(connection, scan, read.namespaces).await);
+    }
+
+    let index = match &source {
+        Some(source) => advisories::load(source, &matching::wanted(read.sboms()))?,
+        None => Index::empty(),
+    };
+    stages.over("load advisories");
+    let mut notes = discovery.notes;
+    notes.extend(read.notes.iter().cloned());
+    notes.extend(index.notes().iter().cloned());
+    let info = ScanInfo {
+        id: scan,
+        generator: format!("{} {}", cluster::NAME, crate::VERSION),
+        started: started.0.round(jiff::Unit::Second).unwrap_or(started.0).to_string(),
+        duration_ms: u64::try_from(started.1.elapsed().as_millis()).unwrap_or(u64::MAX),
+        scope: config.scope.in_words(),
+    };
+    let (containers, images) =
+        assemble(&Assembly { containers: &discovery.containers, plan: &plan, ends: &read.ends, index: &index });
+    stages.over("match");
+    Ok(Report { version: REPORT_VERSION, scan: info, advisories: index.info(), containers, images, notes })
+}
+
+/// Removes what an interrupted scan created.
+async fn interrupted(connection: &Connection, scan: String, namespaces: BTreeSet<String>) -> ScanError {
+    match job::remove_scan(&connection.client, &scan, &namespaces, CLEAN_UP).await {
+        Ok(()) => ScanError::Interrupted { scan },
+        Err(source) => ScanError::NotRemoved { scan, namespaces: namespaces.into_iter().collect(), source },
+    }
+}
+
+/// Ten characters that no other scan has: 50 random bits in Crockford's base 32 without vowels' look-alikes.
+fn new_id() -> Result<String, ScanError> {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let mut random = [0_u8; 10];
+    getrandom::fill(&mut random).map_err(|error| ScanError::Random(error.to_string()))?;
+    Ok(random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
+}
+
+/// Tells how long each stage took.
+struct Stages<'a, F> {
+    on: &'a F,
+    last: std::cell::Cell<Instant>,
+}
+
+impl<'a, F: Fn(Update)> Stages<'a, F> {
+    fn new(on: &'a F) -> Self {
+        Self { on, last: std::cell::Cell::new(Instant::now()) }
+    }
+
+    fn over(&self, stage: &'static str) {
+        (self.on)(Update::Stage(stage, self.last.replace(Instant::now()).elapsed()));
+    }
+}

@@ -1,0 +1,96 @@
+//! From what was read to the report's containers and images. Pure.
+
+use super::coordinate::ImageResult;
+use crate::advisories::{Index, matching};
+use crate::image::{Platform, Reference};
+use crate::plan::{ScanPlan, Target};
+use crate::report::{ContainerReport, ImageReport, State};
+use crate::sbom::Sbom;
+use crate::wire::{Outcome, Wanted};
+use crate::workload::Container;
+
+/// What [`assemble`] works with.
+pub(super) struct Assembly<'a> {
+    pub(super) containers: &'a [Container],
+    pub(super) plan: &'a ScanPlan,
+    /// One per target.
+    pub(super) ends: &'a [ImageResult],
+    pub(super) index: &'a Index,
+}
+
+/// One entry per container in scope and one per image, whatever became of them.
+pub(super) fn assemble(assembly: &Assembly<'_>) -> (Vec<ContainerReport>, Vec<ImageReport>) {
+    let Assembly { containers, plan, ends, index } = *assembly;
+    let images: Vec<ImageReport> =
+        plan.targets.iter().zip(ends).map(|(target, end)| image(target, end, index)).collect();
+    let containers = containers.iter().zip(&plan.containers).map(|(container, planned)| {
+        let (state, image_index) = match planned {
+            Ok(target) => (images[*target].state.clone(), Some(*target)),
+            Err(state) => (state.clone(), None),
+        };
+        ContainerReport {
+            namespace: container.pod.namespace.clone(),
+            workload: container.pod.workload.to_string(),
+            pod: container.pod.name.clone(),
+            container: container.name.clone(),
+            kind: container.kind.as_str().to_owned(),
+            image: container.image.clone(),
+            state,
+            image_index,
+        }
+    });
+    (containers.collect(), images)
+}
+
+fn image(target: &Target, end: &ImageResult, index: &Index) -> ImageReport {
+    match end {
+        ImageResult::Read(outcome, sbom) => read_image(target, outcome, sbom, index),
+        ImageResult::Failed(why) => ImageReport {
+            reference: reference(target),
+            digest: match &target.wanted {
+                Wanted::Manifest(digest) => Some(digest.clone()),
+                Wanted::Config(_) | Wanted::Reference => None,
+            },
+            platform: target.platform.clone().unwrap_or_else(Platform::of_this_program),
+            state: State::Failed(why.clone()),
+            distro: None,
+            packages: 0,
+            findings: Vec::new(),
+            without_data: Vec::new(),
+        },
+    }
+}
+
+fn read_image(target: &Target, outcome: &Outcome, sbom: &Sbom, index: &Index) -> ImageReport {
+    let matches = matching::match_sbom(sbom, index);
+    let state = match (&outcome.approximate, &outcome.partial) {
+        (Some(why), None) => State::Approximate(why.clone()),
+        (Some(why), Some(part)) => State::Approximate(format!("{why}; and in part only: {part}")),
+        (None, Some(part)) => State::Partial(part.clone()),
+        (None, None) => State::Scanned,
+    };
+    let running = match &target.wanted {
+        // The index that the runtime names stays the image's name, although one of its manifests was read.
+        Wanted::Manifest(digest) if outcome.approximate.is_none() => digest.clone(),
+        _ => outcome.manifest.clone(),
+    };
+    ImageReport {
+        reference: outcome.reference.clone(),
+        digest: Some(running),
+        platform: outcome.platform.clone(),
+        state,
+        distro: sbom.distro.clone(),
+        packages: sbom.packages.len(),
+        findings: matches.findings,
+        without_data: matches.without_data,
+    }
+}
+
+/// The reference that would have been read.
+fn reference(target: &Target) -> Reference {
+    let reference = &target.routes[0].reference;
+    match &target.wanted {
+        Wanted::Manifest(digest) => reference.at(digest.clone()),
+        Wanted::Config(_) | Wanted::Reference => reference.clone(),
+    }
+}

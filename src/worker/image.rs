@@ -1,0 +1,383 @@
+//! One image from its registry to its documents.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use crate::image::{Digest, Platform, Reference};
+use crate::packages::{self, ReadContext, Record, Squashed};
+use crate::registry::{BlobReader, Image, Keyring, Layer, PullError, Registry};
+use crate::sbom::{Gap, Sbom, cyclonedx};
+use crate::tree::squash::{Stacked, Target};
+use crate::tree::{self, Budget, Limits, ReadError};
+use crate::wire::{FailureKind, TaskImage, Wanted};
+
+/// Layers that are read at the same time. More than the cores of a scanner pod bring nothing.
+const LAYERS_AT_ONCE: usize = 4;
+
+/// Gaps that are named in the reason of a partial image; the SBOM names all.
+const GAPS_NAMED: usize = 3;
+
+/// Reads the images of one pod. Keeps the records of layers, so that images that share one read it once.
+pub(super) struct ImageReader {
+    registry: Registry,
+    keyring: Arc<Keyring>,
+    limits: Limits,
+    budget: Budget,
+    may_ask_for_memory: bool,
+    records: HashMap<Digest, Arc<Record>>,
+    progress: Counter,
+}
+
+/// What was read of an image.
+pub(super) struct ReadImage {
+    pub(super) manifest_digest: Digest,
+    pub(super) config_digest: Digest,
+    pub(super) platform: Platform,
+    pub(super) approximate: Option<String>,
+    pub(super) partial: Option<String>,
+    pub(super) sbom: Vec<u8>,
+    pub(super) config: Vec<u8>,
+    pub(super) bytes: u64,
+}
+
+/// Why an image was not read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ImageError {
+    /// The registry did not give it.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// Neither the running digest nor the tag is there.
+    #[error("neither the digest that runs nor the tag is in the registry any more")]
+    Gone(#[source] PullError),
+    /// A layer is damaged.
+    #[error("layer {layer} is damaged")]
+    Layer {
+        layer: Digest,
+        #[source]
+        source: ReadError,
+    },
+    /// A file is too large for the memory there is.
+    #[error("a file needs {0} bytes of memory")]
+    NeedsMemory(u64),
+    /// Its documents cannot be written.
+    #[error("cannot write the SBOM")]
+    Sbom(#[source] cyclonedx::WriteError),
+    /// A defect of the scanner.
+    #[error("the scanner itself failed on this image: {0}")]
+    Internal(String),
+}
+
+/// Compressed bytes read of the current image, and those of all its layers. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Counter(Arc<(AtomicU64, AtomicU64)>);
+
+impl Counter {
+    /// Bytes read and bytes in all.
+    pub(super) fn get(&self) -> (u64, u64) {
+        (self.0.0.load(Ordering::Relaxed), self.0.1.load(Ordering::Relaxed))
+    }
+
+    fn begin(&self, total: u64) {
+        self.0.0.store(0, Ordering::Relaxed);
+        self.0.1.store(total, Ordering::Relaxed);
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+/// A stream whose bytes are counted.
+struct Counted<R> {
+    stream: R,
+    counter: Counter,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buf)?;
+        self.counter.add(count);
+        Ok(count)
+    }
+}
+
+impl ImageReader {
+    /// A reader for one pod with so many bytes of memory.
+    pub(super) fn new(registry: Registry, keyring: Keyring, memory: u64, may_ask_for_memory: bool) -> Self {
+        Self {
+            registry,
+            keyring: Arc::new(keyring),
+            limits: Limits::default(),
+            budget: Budget::of_memory_limit(memory),
+            may_ask_for_memory,
+            records: HashMap::new(),
+            progress: Counter::default(),
+        }
+    }
+
+    /// How far the current image is.
+    pub(super) fn progress(&self) -> Counter {
+        self.progress.clone()
+    }
+
+    /// Reads one image.
+    pub(super) async fn read(&mut self, asked: &TaskImage) -> Result<ReadImage, ImageError> {
+        self.progress.begin(0);
+        let platform = asked.platform.clone().unwrap_or_else(Platform::of_this_program);
+        let (image, approximate) = self.look_up(asked, &platform).await?;
+        let reference = asked.reference.at(image.manifest_digest.clone());
+        let sbom = match self.packages(&reference, &image.layers).await {
+            // Records of earlier images take memory too: once more without them.
+            Err(ImageError::NeedsMemory(_)) if !self.records.is_empty() => {
+                self.records.clear();
+                self.packages(&reference, &image.layers).await?
+            }
+            other => other?,
+        };
+        let subject = cyclonedx::Subject {
+            reference: Some(reference),
+            manifest: Some(image.manifest_digest.clone()),
+            config: Some(image.config_digest.clone()),
+            platform: Some(platform.clone()),
+            layers: image.layers.iter().map(|layer| layer.diff_id.clone()).collect(),
+            created: None,
+        };
+        Ok(ReadImage {
+            sbom: cyclonedx::write(&sbom, &subject).map_err(ImageError::Sbom)?,
+            config: super::config::document(&image.config),
+            partial: in_words(&sbom.gaps),
+            manifest_digest: image.manifest_digest,
+            config_digest: image.config_digest,
+            platform,
+            approximate,
+            bytes: self.progress.get().0,
+        })
+    }
+
+    /// Finds the image that was asked for, or the nearest to it with the reason why it is not the same.
+    async fn look_up(
+        &self,
+        asked: &TaskImage,
+        platform: &Platform,
+    ) -> Result<(Image, Option<String>), ImageError> {
+        let by_tag = || self.registry.image(&asked.reference, platform, &self.keyring);
+        match &asked.wanted {
+            Wanted::Manifest(digest) => {
+                let exact = asked.reference.at(digest.clone());
+                match self.registry.image(&exact, platform, &self.keyring).await {
+                    Ok(image) => Ok((image, None)),
+                    Err(gone @ PullError::NotFound { .. }) => {
+                        let Some(tag) = &asked.reference.tag else { return Err(gone.into()) };
+                        match by_tag().await {
+                            Ok(image) => Ok((
+                                image,
+                                Some(format!(
+                                    "the digest that runs ({}) is not in the registry any more; its tag {tag:?} was read",
+                                    digest.short()
+                                )),
+                            )),
+                            Err(PullError::NotFound { .. }) => Err(ImageError::Gone(gone)),
+                            Err(other) => Err(other.into()),
+                        }
+                    }
+                    Err(other) => Err(other.into()),
+                }
+            }
+            Wanted::Config(config) => {
+                let image = by_tag().await?;
+                let is_same = image.config_digest == *config || image.manifest_digest == *config;
+                let why = || {
+                    let tag = asked.reference.tag.as_deref().unwrap_or_default();
+                    format!(
+                        "the node knows its image by config {} only, and its tag {tag:?} leads to another one",
+                        config.short()
+                    )
+                };
+                Ok((image, (!is_same).then(why)))
+            }
+            Wanted::Reference => {
+                let why = "its container has not started, so no digest is known; its tag was read";
+                Ok((by_tag().await?, Some(why.to_owned())))
+            }
+        }
+    }
+
+    /// Reads all layers and makes the bill of materials.
+    async fn packages(&mut self, reference: &Reference, layers: &[Layer]) -> Result<Sbom, ImageError> {
+        self.read_layers(reference, layers).await?;
+        let record = |layer: &Layer| {
+            self.records
+                .get(&layer.descriptor.digest)
+                .map(|record| Stacked { record: Arc::clone(record), diff_id: Some(layer.diff_id.clone()) })
+        };
+        let stack: Option<Vec<_>> = layers.iter().map(record).collect();
+        let stack = stack.ok_or_else(|| ImageError::Internal("a layer was not read".to_owned()))?;
+        if self.may_ask_for_memory
+            && let Some(bytes) = stack.iter().filter_map(|layer| layer.record.needs_memory()).max()
+        {
+            return Err(ImageError::NeedsMemory(bytes));
+        }
+        let mut squashed = in_thread(move || packages::squash(stack)).await?;
+        self.serve_targets(reference, layers, &mut squashed).await?;
+        in_thread(move || packages::assemble(&squashed)).await
+    }
+
+    /// Reads those layers that no earlier image had, the largest first.
+    async fn read_layers(&mut self, reference: &Reference, layers: &[Layer]) -> Result<(), ImageError> {
+        let mut missing: Vec<&Layer> = Vec::new();
+        for layer in layers {
+            let digest = &layer.descriptor.digest;
+            let known =
+                self.records.contains_key(digest) || missing.iter().any(|l| l.descriptor.digest == *digest);
+            if !known {
+                missing.push(layer);
+            }
+        }
+        missing.sort_by_key(|layer| std::cmp::Reverse(layer.descriptor.size));
+        self.progress.begin(missing.iter().map(|layer| layer.descriptor.size).sum());
+        let mut queue = missing.into_iter();
+        let mut running = JoinSet::new();
+        loop {
+            while running.len() < LAYERS_AT_ONCE {
+                let Some(layer) = queue.next() else { break };
+                let (stream, context) =
+                    (self.stream(reference, layer), (self.limits.clone(), self.budget.clone()));
+                let digest = layer.descriptor.digest.clone();
+                running.spawn_blocking(move || {
+                    let (limits, budget) = context;
+                    let mut tree = tree::Layer::new(stream, &limits, &budget);
+                    (digest, packages::read_tree(&mut tree, ReadContext::new(&limits, &budget)))
+                });
+            }
+            let Some(read) = running.join_next().await else { return Ok(()) };
+            let (digest, record) = read.map_err(|error| ImageError::Internal(error.to_string()))?;
+            let record = record.map_err(|error| layer_error(digest.clone(), error))?;
+            self.records.insert(digest, Arc::new(record));
+        }
+    }
+
+    /// Reads again those layers that hold files which only the finished tree showed to be wanted.
+    async fn serve_targets(
+        &self,
+        reference: &Reference,
+        layers: &[Layer],
+        squashed: &mut Squashed,
+    ) -> Result<(), ImageError> {
+        let mut by_layer: HashMap<usize, Vec<Target>> = HashMap::new();
+        for target in squashed.targets() {
+            by_layer.entry(target.layer).or_default().push(target.clone());
+        }
+        for (index, targets) in by_layer {
+            let Some(layer) = layers.get(index) else { continue };
+            let (stream, limits, budget) =
+                (self.stream(reference, layer), self.limits.clone(), self.budget.clone());
+            let (targets, replayed) = in_thread(move || {
+                let mut tree = tree::Layer::new(stream, &limits, &budget);
+                let replayed = packages::replay(&mut tree, &targets, ReadContext::new(&limits, &budget));
+                (targets, replayed)
+            })
+            .await?;
+            let replayed = replayed.map_err(|error| layer_error(layer.descriptor.digest.clone(), error))?;
+            squashed.serve(&targets, replayed.found, replayed.gaps);
+        }
+        Ok(())
+    }
+
+    fn stream(&self, reference: &Reference, layer: &Layer) -> Counted<BlobReader> {
+        let stream = self.registry.blob_reader(
+            &Handle::current(),
+            &reference.repository,
+            &layer.descriptor,
+            &self.keyring,
+        );
+        Counted { stream, counter: self.progress.clone() }
+    }
+}
+
+/// Runs what takes time on a thread that may be kept busy. A panic there is an error here.
+async fn in_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ImageError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| ImageError::Internal(error.to_string()))
+}
+
+/// Takes the registry's error out of the reader's, where the bytes did not arrive.
+fn layer_error(layer: Digest, error: ReadError) -> ImageError {
+    match error {
+        ReadError::Input { at, source } => match source.downcast::<PullError>() {
+            Ok(pull) => ImageError::Pull(pull),
+            Err(source) => ImageError::Layer { layer, source: ReadError::Input { at, source } },
+        },
+        source => ImageError::Layer { layer, source },
+    }
+}
+
+/// Names a few gaps and counts the others.
+fn in_words(gaps: &[Gap]) -> Option<String> {
+    if gaps.is_empty() {
+        return None;
+    }
+    let named = gaps.iter().take(GAPS_NAMED).map(|gap| format!("{}: {}", gap.path, gap.reason));
+    let mut words = named.collect::<Vec<_>>().join("; ");
+    if gaps.len() > GAPS_NAMED {
+        words.push_str(&format!("; and {} more", gaps.len() - GAPS_NAMED));
+    }
+    Some(words)
+}
+
+impl ImageError {
+    /// What may help.
+    pub(super) fn kind(&self) -> FailureKind {
+        match self {
+            Self::Pull(error) => pull_kind(error),
+            Self::Gone(_) => FailureKind::Gone,
+            Self::Layer { .. } => FailureKind::Damaged,
+            Self::NeedsMemory(bytes) => FailureKind::NeedsMemory(*bytes),
+            Self::Sbom(_) | Self::Internal(_) => FailureKind::Other,
+        }
+    }
+
+    /// The error with its causes as one sentence.
+    pub(super) fn in_words(&self) -> String {
+        let mut words = self.to_string();
+        let mut next = self.source();
+        while let Some(cause) = next {
+            let cause_words = cause.to_string();
+            if !words.contains(&cause_words) {
+                words = format!("{words}: {cause_words}");
+            }
+            next = cause.source();
+        }
+        words
+    }
+}
+
+fn pull_kind(error: &PullError) -> FailureKind {
+    match error {
+        PullError::Unauthorized { .. }
+        | PullError::NoCredential { .. }
+        | PullError::UnknownChallenge { .. }
+        | PullError::TokenService { .. } => FailureKind::Unauthorized,
+        PullError::NotFound { .. } => FailureKind::Gone,
+        PullError::Manifest { .. } | PullError::ForeignLayer { .. } | PullError::Address { .. } => {
+            FailureKind::Unsupported
+        }
+        PullError::DigestMismatch { .. } | PullError::SizeMismatch { .. } | PullError::TooLarge { .. } => {
+            FailureKind::Damaged
+        }
+        PullError::RateLimited { .. }
+        | PullError::Refused { .. }
+        | PullError::Protocol { .. }
+        | PullError::UnknownIssuer { .. }
+        | PullError::Tls { .. }
+        | PullError::PlainHttp { .. }
+        | PullError::Connect { .. }
+        | PullError::Timeout { .. }
+        | PullError::Broken { .. } => FailureKind::Unreachable,
+        PullError::Stopped { .. } => FailureKind::Other,
+    }
+}

@@ -1,0 +1,206 @@
+//! The pod's flow: read each image of the task, send its documents, say how it ended.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::image::{ImageError, ImageReader, ReadImage};
+use crate::VERSION;
+use crate::registry::{Format, Keyring, ProxySettings, Registry, Settings, SettingsError};
+use crate::wire::{
+    Document, DocumentName, Failure, FailureKind, MAX_IMAGES, Outcome, SendError, Sender, Task, TaskImage,
+};
+
+/// How often progress is said.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Largest pull secret, as the API server bounds all Secrets.
+const MAX_SECRET: u64 = 1 << 20;
+
+/// Why a pod cannot do its work at all.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It was not told what to do.
+    #[error("{} is not set: this program is started by a scanner Job", Task::VARIABLE)]
+    NoTask,
+    /// What it was told is not understood.
+    #[error("{} is not understood", Task::VARIABLE)]
+    Task(#[from] serde_json::Error),
+    /// More images than a pod is ever given.
+    #[error("{0} images are more than the {MAX_IMAGES} of one pod")]
+    TooMany(usize),
+    /// The transport cannot be set up.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The kubelet ends the pod.
+    #[error("told to stop before all images were read")]
+    Stopped,
+    /// No threads or no signals.
+    #[error("cannot start")]
+    Runtime(#[source] std::io::Error),
+    /// The log cannot be written to.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+/// The scanner pod's whole life: environment, standard output, signals.
+pub fn in_pod() -> Result<(), RunError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let done = runtime.block_on(async {
+        let mut told_to_stop = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .map_err(RunError::Runtime)?;
+        tokio::select! {
+            done = run(std::io::stdout(), variable, super::memory::limit()) => done,
+            // The first process of a container has no default action for signals: without this it would be killed
+            // only after its grace period.
+            _ = told_to_stop.recv() => Err(RunError::Stopped),
+        }
+    });
+    // Threads that still read would keep the process from ending.
+    runtime.shutdown_background();
+    done
+}
+
+/// Reads what the task names and writes frames on `out`. `variable` gives the environment.
+///
+/// # Errors
+/// Nothing could be done at all; what goes wrong with one image is said in its frames.
+pub async fn run<W: Write + Send + 'static>(
+    out: W,
+    variable: impl Fn(&str) -> Option<String>,
+    memory: u64,
+) -> Result<(), RunError> {
+    let told = variable(Task::VARIABLE).ok_or(RunError::NoTask)?;
+    let task: Task = serde_json::from_str(&told)?;
+    if task.images.len() > MAX_IMAGES {
+        return Err(RunError::TooMany(task.images.len()));
+    }
+    let deadline = Instant::now() + Duration::from_secs(task.timeout_seconds);
+    let registry = Registry::new(Settings {
+        extra_roots: task.registry_ca.clone().map(String::into_bytes),
+        proxy: ProxySettings::from_variables(&variable),
+        ..Settings::default()
+    })?;
+    let mut reader = ImageReader::new(registry, keyring(&task.pull_secrets), memory, task.may_ask_for_memory);
+    let sender = Arc::new(Mutex::new(Sender::new(out, task.scan.clone(), task.log_budget)));
+    let count = u32::try_from(task.images.len()).unwrap_or(u32::MAX);
+    lock(&sender).begin(count, VERSION)?;
+    for (number, image) in (0..count).zip(&task.images) {
+        lock(&sender).start(number)?;
+        let started = Instant::now();
+        let saying = tokio::spawn(say_progress(Arc::clone(&sender), number, reader.progress()));
+        let left = deadline.saturating_duration_since(started);
+        let read = tokio::time::timeout(left, reader.read(image)).await;
+        saying.abort();
+        match read {
+            Ok(Ok(read)) => send(&sender, number, &read, image, started)?,
+            Ok(Err(error)) => lock(&sender).failed(number, failure(&error))?,
+            Err(_) => {
+                let (read, total) = reader.progress().get();
+                let reason = format!("time was up after {} of {} MiB", read >> 20, total.div_ceil(1 << 20));
+                lock(&sender).failed(number, Failure { kind: FailureKind::Timeout, reason })?;
+            }
+        }
+    }
+    let sender = Arc::into_inner(sender).map(Mutex::into_inner);
+    match sender {
+        Some(sender) => Ok(sender.unwrap_or_else(PoisonError::into_inner).end()?),
+        // A task that says progress was aborted and not yet dropped; it will not send any more.
+        None => Ok(()),
+    }
+}
+
+/// Sends the documents of an image and its end.
+fn send<W: Write>(
+    sender: &Mutex<Sender<W>>,
+    number: u32,
+    read: &ReadImage,
+    asked: &TaskImage,
+    started: Instant,
+) -> Result<(), SendError> {
+    let documents = [
+        Document { name: DocumentName::Sbom, version: 1, bytes: &read.sbom },
+        Document { name: DocumentName::Config, version: 1, bytes: &read.config },
+    ];
+    let outcome = Outcome {
+        reference: asked.reference.at(read.manifest_digest.clone()),
+        manifest: read.manifest_digest.clone(),
+        config: read.config_digest.clone(),
+        platform: read.platform.clone(),
+        approximate: read.approximate.clone(),
+        partial: read.partial.clone(),
+        bytes: read.bytes,
+        millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    };
+    let sent = lock(sender).done(number, &documents, outcome);
+    match sent {
+        Err(SendError::Budget { needed, left }) => {
+            let reason = format!("its documents take {needed} bytes of log, and {left} are left");
+            lock(sender).failed(number, Failure { kind: FailureKind::NeedsOwnLog, reason })
+        }
+        other => other,
+    }
+}
+
+async fn say_progress<W: Write>(sender: Arc<Mutex<Sender<W>>>, number: u32, progress: super::image::Counter) {
+    let mut said = 0;
+    loop {
+        tokio::time::sleep(INTERVAL).await;
+        let (read, total) = progress.get();
+        if read == said {
+            continue;
+        }
+        said = read;
+        // The flow itself meets the same failure with its next frame.
+        let _ = lock(&sender).progress(number, read, total);
+    }
+}
+
+/// A panic while a frame was written leaves at worst a damaged line, which the reader passes over.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failure(error: &ImageError) -> Failure {
+    Failure { kind: error.kind(), reason: error.in_words() }
+}
+
+/// Reads the mounted pull secrets in their order. A secret that does not exist is an empty folder.
+fn keyring(folders: &[String]) -> Keyring {
+    let mut keyring = Keyring::new();
+    for folder in folders {
+        for (file, format) in
+            [(".dockerconfigjson", Format::DockerConfigJson), (".dockercfg", Format::DockerCfg)]
+        {
+            let path = std::path::Path::new(folder).join(file);
+            let small = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= MAX_SECRET);
+            if let (true, Ok(content)) = (small, std::fs::read(&path)) {
+                keyring.add_file(folder, format, &content);
+            }
+        }
+    }
+    keyring
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pod_that_is_told_nothing_says_so() {
+        let error = run(Vec::new(), |_| None, 0).await.expect_err("no task");
+        assert_eq!(error.to_string(), "CLARITY_TASK is not set: this program is started by a scanner Job");
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_no_task_is_an_error_and_no_panic() {
+        for told in ["", "{}", "[1]", "{\"scan\":1}"] {
+            assert!(matches!(run(Vec::new(), |_| Some(told.to_owned()), 0).await, Err(RunError::Task(_))));
+        }
+    }
+}
