@@ -82,7 +82,7 @@ pub enum PullError {
         answer: Box<Answer>,
     },
     /// Any other answer that is no success.
-    #[error("{host} did not give {part} of {repository}")]
+    #[error("{host} turned down {part} of {repository}")]
     Refused {
         /// The host that said so.
         host: String,

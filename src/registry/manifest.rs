@@ -55,6 +55,13 @@ pub(super) enum Document {
     Index(Vec<IndexEntry>),
 }
 
+/// What a manifest or index points at, whatever kind of thing it describes. For copying.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct References {
+    pub(super) manifests: Vec<Descriptor>,
+    pub(super) blobs: Vec<Descriptor>,
+}
+
 /// One line of an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct IndexEntry {
@@ -189,8 +196,7 @@ pub(super) fn parse_object<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<
 impl Document {
     /// Reads a manifest or index. The media type of the answer counts only if the body names none.
     pub(super) fn parse(body: &[u8], content_type: Option<&str>) -> Result<Self, ManifestError> {
-        let raw: RawDocument = parse_object(body)
-            .map_err(|error| ManifestError::NotJson { line: error.line(), column: error.column() })?;
+        let raw = RawDocument::parse(body)?;
         let announced = content_type.and_then(|text| text.split(';').next()).map(str::trim);
         let media_type = raw.media_type.as_deref().or(announced).unwrap_or_default();
         let schema1 = media_type.starts_with("application/vnd.docker.distribution.manifest.v1+");
@@ -210,7 +216,36 @@ impl Document {
     }
 }
 
+impl References {
+    pub(super) fn of(body: &[u8]) -> Result<Self, ManifestError> {
+        let raw = RawDocument::parse(body)?;
+        let manifests = raw.manifests.unwrap_or_default();
+        let layers = raw.layers.unwrap_or_default();
+        if manifests.len() > ENTRY_LIMIT {
+            return Err(ManifestError::TooMany { what: "entries", limit: ENTRY_LIMIT });
+        }
+        if layers.len() > LAYER_LIMIT {
+            return Err(ManifestError::TooMany { what: "layers", limit: LAYER_LIMIT });
+        }
+        let blobs = layers.into_iter().chain(raw.config).map(Descriptor::from).collect();
+        Ok(Self { manifests: manifests.into_iter().map(Descriptor::from).collect(), blobs })
+    }
+
+    /// Itself, unless it points deeper than that many more indexes.
+    pub(super) fn within(self, depth: usize) -> Result<Self, ManifestError> {
+        if depth == 0 && !self.manifests.is_empty() {
+            return Err(ManifestError::TooDeep { limit: super::pull::INDEX_DEPTH });
+        }
+        Ok(self)
+    }
+}
+
 impl RawDocument {
+    fn parse(body: &[u8]) -> Result<Self, ManifestError> {
+        parse_object(body)
+            .map_err(|error| ManifestError::NotJson { line: error.line(), column: error.column() })
+    }
+
     fn into_index(self) -> Result<Document, ManifestError> {
         if self.config.is_some() || self.layers.is_some() {
             return Err(ManifestError::Ambiguous);
@@ -264,6 +299,13 @@ impl RawDocument {
         let layers = layers.into_iter().map(Descriptor::from).collect();
         Ok(Document::Image(Manifest { config: config.into(), layers }))
     }
+}
+
+/// The media type that the body itself names, else the one that it was announced with.
+pub(super) fn media_type_of(body: &[u8], content_type: Option<&str>) -> Result<String, ManifestError> {
+    let named = RawDocument::parse(body)?.media_type;
+    let announced = content_type.and_then(|text| text.split(';').next()).map(|text| text.trim().to_owned());
+    Ok(named.or(announced).unwrap_or_else(|| OCI_IMAGE_MEDIA_TYPE.to_owned()))
 }
 
 /// Chooses the entry of an index for a platform.

@@ -10,7 +10,7 @@ use super::config::ImageConfig;
 use super::credentials::Keyring;
 use super::endpoint::Endpoint;
 use super::error::{Part, PullError};
-use super::manifest::{ACCEPTED, Descriptor, Document, Manifest, ManifestError, choose};
+use super::manifest::{ACCEPTED, Descriptor, Document, Manifest, ManifestError, choose, media_type_of};
 use super::transport::{Payload, Request, Small};
 use crate::image::{Digest, Platform, Reference, Repository};
 
@@ -300,6 +300,10 @@ impl Reader<'_> {
 impl RawManifest {
     pub(super) fn parse(&self) -> Result<Document, ManifestError> {
         Document::parse(&self.bytes, self.content_type.as_deref())
+    }
+
+    pub(super) fn media_type(&self) -> Result<String, ManifestError> {
+        media_type_of(&self.bytes, self.content_type.as_deref())
     }
 }
 

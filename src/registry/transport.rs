@@ -44,6 +44,7 @@ pub(super) struct Request<'a> {
 }
 
 /// The body of a request.
+#[derive(Clone)]
 pub(super) enum Payload<'a> {
     None,
     Bytes(Bytes),
@@ -96,8 +97,7 @@ impl Transport {
 
     /// Sends a request until it succeeds or there is no more point in it. Only reading requests are repeated.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Reply, PullError> {
-        let reads = request.method == Method::GET || request.method == Method::HEAD;
-        let mut patience = if reads { Patience::of(&self.settings) } else { Patience::none() };
+        let mut patience = if reads(&request.method) { Patience::of(&self.settings) } else { Patience::none() };
         loop {
             match self.attempt(request).await {
                 Ok(reply) => {
@@ -175,8 +175,7 @@ impl Transport {
             if status.is_success() {
                 return Ok(Reply { response, host });
             }
-            let follows = request.method == Method::GET || request.method == Method::HEAD;
-            if status.is_redirection() && follows {
+            if status.is_redirection() && reads(&request.method) {
                 redirects += 1;
                 if redirects > REDIRECT_LIMIT {
                     return Err(place.protocol("it redirects without end").into());
@@ -264,11 +263,13 @@ impl Transport {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if ticket.is_some() => {
                 Setback::Final(request.access.refused(answer))
             }
-            StatusCode::NOT_FOUND if ticket.is_some() => Setback::Final(PullError::NotFound {
-                repository: place.repository.clone(),
-                part: request.part.clone(),
-                answer: Box::new(answer),
-            }),
+            StatusCode::NOT_FOUND if ticket.is_some() && reads(&request.method) => {
+                Setback::Final(PullError::NotFound {
+                    repository: place.repository.clone(),
+                    part: request.part.clone(),
+                    answer: Box::new(answer),
+                })
+            }
             StatusCode::TOO_MANY_REQUESTS => {
                 let wait = retry_after(&headers);
                 let error = PullError::RateLimited {
@@ -382,6 +383,11 @@ pub(super) async fn read_capped(
         Ok(Err(error)) => Err(place.network(&error)),
         Err(_) => Err(Setback::Passing { error: place.timeout(), wait: None }),
     }
+}
+
+/// Requests that change nothing may be repeated and redirected.
+fn reads(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD
 }
 
 /// What makes two challenges the same: not the `error` that some servers add to the second one.

@@ -1,0 +1,275 @@
+//! Putting images into a registry: one that was built here, or one that lies in another registry.
+//!
+//! Not by `oci-client`: its TLS cannot be handed over ready made, so it would need a crypto provider installed for the
+//! whole process, and its errors drop what the registry says. Ours has the person's CA, credentials and words already.
+
+use std::pin::Pin;
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Method, Url};
+
+use super::Registry;
+use super::access::{Access, Actions};
+use super::credentials::Keyring;
+use super::endpoint::{Endpoint, host_of};
+use super::error::{Answer, Part, PullError};
+use super::manifest::{Descriptor, References};
+use super::pull::{INDEX_DEPTH, RawManifest, Reader, Refusals, name_of};
+use super::scanner_image::BuiltImage;
+use super::transport::{Payload, Place, Request};
+use crate::image::{Digest, Reference};
+
+/// Why an image did not get into a registry.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// The registry did not take it.
+    #[error("cannot push to {target}")]
+    Send {
+        /// Where it was to go.
+        target: Reference,
+        /// Why not.
+        #[source]
+        source: Box<PullError>,
+    },
+    /// The image that was to be copied could not be read.
+    #[error("cannot read the image to be copied")]
+    Read(#[source] Box<PullError>),
+    /// The target names another digest than the image has.
+    #[error("{target} names another image than the one to be pushed, which is {digest}")]
+    OtherDigest {
+        /// Where it was to go.
+        target: Reference,
+        /// The digest of the image.
+        digest: Digest,
+    },
+}
+
+/// Which side of a copy failed.
+enum Fault {
+    Reading(PullError),
+    Sending(PullError),
+}
+
+impl Registry {
+    /// Sends an image that was built here. Gives the digest under which it can be pulled.
+    pub async fn push(
+        &self,
+        image: &BuiltImage,
+        target: &Reference,
+        keyring: &Keyring,
+    ) -> Result<Digest, PushError> {
+        let digest = &image.manifest.digest;
+        check_digest(target, digest)?;
+        let failed = |source| PushError::Send { target: target.clone(), source: Box::new(source) };
+        let endpoint = self.endpoint(&target.repository).map_err(failed)?;
+        let mut refusals = Refusals::default();
+        for access in self.candidates(&target.repository, keyring, Actions::PullAndPush) {
+            let writer = Writer { registry: self, endpoint: &endpoint, access: &access };
+            match writer.image(image, &name_of(target)).await {
+                Ok(()) => return Ok(digest.clone()),
+                Err(error) if error.may_be_the_credential() => refusals.add(error),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        Err(failed(refusals.into_error(&target.repository)))
+    }
+
+    /// Copies an image with all its platforms, byte for byte. Gives the digest under which it can be pulled.
+    pub async fn copy(
+        &self,
+        origin: &Reference,
+        origin_keyring: &Keyring,
+        target: &Reference,
+        keyring: &Keyring,
+    ) -> Result<Digest, PushError> {
+        let unread = |error| PushError::Read(Box::new(error));
+        let failed = |source| PushError::Send { target: target.clone(), source: Box::new(source) };
+        let origin_endpoint = self.endpoint(&origin.repository).map_err(unread)?;
+        let endpoint = self.endpoint(&target.repository).map_err(failed)?;
+        let mut refusals = Refusals::default();
+        let mut found = None;
+        for access in self.candidates(&origin.repository, origin_keyring, Actions::Pull) {
+            let reader = Reader { registry: self, endpoint: &origin_endpoint, access: &access };
+            match reader.manifest(&name_of(origin), origin.digest.as_ref(), None).await {
+                Ok(raw) => {
+                    found = Some((access, raw));
+                    break;
+                }
+                Err(error) if error.may_be_the_credential() => refusals.add(error),
+                Err(error) => return Err(unread(error)),
+            }
+        }
+        let Some((origin_access, raw)) = found else {
+            return Err(unread(refusals.into_error(&origin.repository)));
+        };
+        check_digest(target, &raw.digest)?;
+        let reader = Reader { registry: self, endpoint: &origin_endpoint, access: &origin_access };
+        let mut refusals = Refusals::default();
+        for access in self.candidates(&target.repository, keyring, Actions::PullAndPush) {
+            let writer = Writer { registry: self, endpoint: &endpoint, access: &access };
+            let copy = Copy { reader: &reader, writer: &writer, origin, origin_keyring };
+            match copy.document(&raw, &name_of(target), INDEX_DEPTH).await {
+                Ok(()) => return Ok(raw.digest),
+                Err(Fault::Sending(error)) if error.may_be_the_credential() => refusals.add(error),
+                Err(Fault::Sending(error)) => return Err(failed(error)),
+                Err(Fault::Reading(error)) => return Err(unread(error)),
+            }
+        }
+        Err(failed(refusals.into_error(&target.repository)))
+    }
+}
+
+fn check_digest(target: &Reference, digest: &Digest) -> Result<(), PushError> {
+    match &target.digest {
+        Some(wanted) if wanted != digest => {
+            Err(PushError::OtherDigest { target: target.clone(), digest: digest.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// From one repository to another.
+struct Copy<'a> {
+    reader: &'a Reader<'a>,
+    writer: &'a Writer<'a>,
+    origin: &'a Reference,
+    origin_keyring: &'a Keyring,
+}
+
+impl Copy<'_> {
+    /// Copies what a manifest or index refers to, then itself: registries refuse what points at nothing.
+    async fn document(&self, raw: &RawManifest, name: &str, depth: usize) -> Result<(), Fault> {
+        let part = || Part::Manifest(raw.digest.to_string());
+        let references = References::of(&raw.bytes)
+            .and_then(|references| references.within(depth))
+            .map_err(|source| Fault::Reading(self.reader.unusable(part(), source)))?;
+        for child in &references.manifests {
+            let read = self.reader.manifest(child.digest.as_str(), Some(&child.digest), Some(child.size)).await;
+            let child = read.map_err(Fault::Reading)?;
+            self.child(child, depth.saturating_sub(1)).await?;
+        }
+        for blob in &references.blobs {
+            self.blob(blob).await.map_err(Fault::Sending)?;
+        }
+        let media_type =
+            raw.media_type().map_err(|source| Fault::Reading(self.reader.unusable(part(), source)))?;
+        self.writer.manifest(name, &media_type, &raw.bytes).await.map_err(Fault::Sending)
+    }
+
+    /// The recursion, which in async code must be boxed.
+    fn child(
+        &self,
+        raw: RawManifest,
+        depth: usize,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Fault>> + Send + '_>> {
+        Box::pin(async move { self.document(&raw, raw.digest.as_str(), depth).await })
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> Result<(), PullError> {
+        let registry = self.reader.registry;
+        let open = || {
+            let blob = registry.blob(&self.origin.repository, descriptor, self.origin_keyring);
+            reqwest::Body::wrap_stream(blob.into_stream())
+        };
+        let content = Payload::Stream { size: descriptor.size, open: &open };
+        self.writer.blob(&descriptor.digest, &content).await
+    }
+}
+
+/// Writes to one repository with one credential.
+struct Writer<'a> {
+    registry: &'a Registry,
+    endpoint: &'a Endpoint,
+    access: &'a Access,
+}
+
+impl Writer<'_> {
+    async fn image(&self, image: &BuiltImage, name: &str) -> Result<(), PullError> {
+        for content in [&image.layer, &image.config] {
+            self.blob(&content.digest, &Payload::Bytes(content.bytes.clone())).await?;
+        }
+        self.manifest(name, image.manifest.media_type, &image.manifest.bytes).await
+    }
+
+    /// Sends a blob that the repository does not have yet; from its beginning again when that broke.
+    async fn blob(&self, digest: &Digest, content: &Payload<'_>) -> Result<(), PullError> {
+        let part = Part::Upload(digest.clone());
+        match self.send(Method::HEAD, self.endpoint.blob(digest), HeaderMap::new(), Payload::None, &part).await
+        {
+            Ok(_) => return Ok(()),
+            Err(PullError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let settings = self.registry.transport().settings();
+        let mut pause = settings.backoff;
+        let mut attempt = 1;
+        loop {
+            match self.upload(digest, content.clone(), &part).await {
+                Err(error) if attempt < settings.attempts && may_pass(&error) => {
+                    tokio::time::sleep(pause).await;
+                    attempt += 1;
+                    pause = pause.saturating_mul(2);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Distribution-spec, "Pushing a blob monolithically": POST for an address, PUT to it.
+    async fn upload(&self, digest: &Digest, content: Payload<'_>, part: &Part) -> Result<(), PullError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        let begin = self.endpoint.uploads();
+        let reply = self.send(Method::POST, begin.clone(), headers, Payload::None, part).await?;
+        let location = reply.get(LOCATION).and_then(|value| value.to_str().ok());
+        let place = Place { host: &host_of(&begin), repository: self.access.repository(), part };
+        let mut url = location
+            .and_then(|location| begin.join(location).ok())
+            .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
+            .ok_or_else(|| place.protocol("it names no address to send the content to"))?;
+        if begin.scheme() == "https" && url.scheme() == "http" {
+            return Err(PullError::PlainHttp { host: host_of(&url), repository: place.repository.clone() });
+        }
+        url.query_pairs_mut().append_pair("digest", digest.as_str());
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        self.send(Method::PUT, url, headers, content, part).await.map(|_| ())
+    }
+
+    async fn manifest(&self, name: &str, media_type: &str, bytes: &Bytes) -> Result<(), PullError> {
+        let part = Part::Manifest(name.to_owned());
+        let mut headers = HeaderMap::new();
+        if let Ok(media_type) = HeaderValue::from_str(media_type) {
+            headers.insert(CONTENT_TYPE, media_type);
+        }
+        let url = self.endpoint.manifest(name);
+        self.send(Method::PUT, url, headers, Payload::Bytes(bytes.clone()), &part).await.map(|_| ())
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        payload: Payload<'_>,
+        part: &Part,
+    ) -> Result<HeaderMap, PullError> {
+        let (endpoint, access) = (self.endpoint, self.access);
+        let request = Request { method, url, headers, payload, endpoint, access, part: part.clone() };
+        let reply = self.registry.transport().send(&request).await?;
+        Ok(reply.response.headers().clone())
+    }
+}
+
+/// Whether the same upload may succeed a little later.
+fn may_pass(error: &PullError) -> bool {
+    match error {
+        PullError::Connect { .. }
+        | PullError::Broken { .. }
+        | PullError::Timeout { .. }
+        | PullError::RateLimited { .. } => true,
+        PullError::Refused { answer, .. } => matches!(**answer, Answer { status: 500 | 502..=504, .. }),
+        _ => false,
+    }
+}
