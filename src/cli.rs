@@ -2,14 +2,18 @@
 
 mod access;
 mod errors;
+pub mod image;
 mod scan;
 mod ui;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use access::AccessArgs;
+
+use crate::registry::ProxySettings;
 
 /// What is running in a cluster, what is inside it, and what is wrong with it
 #[derive(Debug, Parser)]
@@ -28,6 +32,8 @@ struct Cli {
 enum Command {
     /// Scan the images that run in a namespace or in the whole cluster
     Scan(Box<scan::ScanArgs>),
+    /// Put the scanner's image into a registry or a file
+    Image(image::ImageArgs),
     /// Print the version
     Version,
 }
@@ -70,9 +76,22 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Scan(args) => scan::run(*args, cli.access, cli.verbosity).await,
+        Command::Image(args) => image(args).await,
         Command::Version => {
             ui::data(None, &format!("kubectl-clarity {}\n", crate::VERSION)).map(|()| Exit::Passed)
         }
     };
     result.unwrap_or_else(|error| error.print())
+}
+
+async fn image(args: image::ImageArgs) -> Result<Exit, errors::Explained> {
+    let configured = std::env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty()).map(PathBuf::from);
+    let folder = configured.or_else(|| dirs::home_dir().map(|home| home.join(".docker")));
+    let surroundings = image::Surroundings {
+        docker_config: folder.map(|folder| folder.join("config.json")),
+        proxy: ProxySettings::from_variables(|name| std::env::var(name).ok()),
+        output: &mut std::io::stdout(),
+        notes: &mut std::io::stderr(),
+    };
+    image::run(args, surroundings).await.map(|()| Exit::Passed).map_err(errors::Explained::from)
 }

@@ -4,8 +4,10 @@ use std::error::Error;
 use std::io::Write as _;
 
 use super::Exit;
+use super::image::ImageError;
 use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
 use crate::job::CleanUpError;
+use crate::registry::PullError;
 use crate::report::text::sanitize;
 use crate::scan::ScanError;
 
@@ -100,6 +102,38 @@ impl From<ConnectError> for Explained {
             _ => explained,
         }
     }
+}
+
+impl From<ImageError> for Explained {
+    fn from(error: ImageError) -> Self {
+        let explained = Self::of(&error);
+        match pull_error(&error) {
+            Some(PullError::UnknownIssuer { .. }) => {
+                explained.hint("give the authority of the registry's certificate: --registry-ca FILE")
+            }
+            Some(
+                PullError::Unauthorized { .. }
+                | PullError::NoCredential { .. }
+                | PullError::TokenService { .. },
+            ) => explained.hint("log in with `docker login`, or give --username NAME --password-stdin"),
+            Some(PullError::PlainHttp { host, .. }) => {
+                explained.hint(format!("if that is meant: --plain-http-registry {host}"))
+            }
+            _ => explained,
+        }
+    }
+}
+
+/// What the registry or the way to it said, somewhere among the causes.
+fn pull_error(error: &ImageError) -> Option<&PullError> {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(cause) = next {
+        if let Some(found) = cause.downcast_ref::<PullError>() {
+            return Some(found);
+        }
+        next = cause.source();
+    }
+    None
 }
 
 impl Explained {

@@ -148,15 +148,15 @@ fn wanted_name(target: &Target, path: &EntryPath) -> EntryPath {
 type FileResult = (&'static str, Result<Evidence, GapCause>);
 
 /// Lets all catalogers that want a file read it.
-fn read_file(entry: &Entry, content: &mut dyn Content, context: ReadContext<'_>) -> Vec<FileResult> {
+fn read_file(entry: &Entry, content: &mut dyn Content, with: ReadContext<'_>) -> Vec<FileResult> {
     let mut head = Vec::new();
-    let sniffers = context.catalogers.iter().any(|cataloger| cataloger.sniffs);
+    let sniffers = with.catalogers.iter().any(|cataloger| cataloger.sniffs);
     if sniffers && !is_harmless(entry.path.name()) && content.take(HEAD as u64).read_to_end(&mut head).is_err()
     {
         // Whoever wants the file meets the same failure again and says so; nobody may want it.
         head.clear();
     }
-    let wanting: Vec<(&Cataloger, Want)> = context
+    let wanting: Vec<(&Cataloger, Want)> = with
         .catalogers
         .iter()
         .filter_map(|cataloger| (cataloger.wants)(entry, &head).map(|want| (cataloger, want)))
@@ -178,7 +178,7 @@ fn read_file(entry: &Entry, content: &mut dyn Content, context: ReadContext<'_>)
         }
         _ => match content.rest.random() {
             Ok(Some(file)) => results.extend(read_at_will(entry, &fitting, file)),
-            Ok(None) => match spool(&mut content, context) {
+            Ok(None) => match spool(&mut content, with) {
                 Ok((bytes, _grant)) => results.extend(read_at_will(entry, &fitting, &Slice(&bytes))),
                 Err(cause) => results.extend(fitting.iter().map(|(c, _)| (c.id, Err(cause.clone())))),
             },
@@ -197,9 +197,9 @@ fn read_at_will(entry: &Entry, wanting: &[(&Cataloger, Want)], file: &dyn ReadAt
 }
 
 /// Takes a whole file into memory, under the budget.
-fn spool(content: &mut dyn Content, context: ReadContext<'_>) -> Result<(Vec<u8>, Grant), GapCause> {
+fn spool(content: &mut dyn Content, with: ReadContext<'_>) -> Result<(Vec<u8>, Grant), GapCause> {
     let size = content.size();
-    let grant = context.budget.acquire(size, context.limits.memory_wait)?;
+    let grant = with.budget.acquire(size, with.limits.memory_wait)?;
     let mut bytes = Vec::new();
     let read = content.take(size).read_to_end(&mut bytes);
     read.map_err(|error| GapCause::Unreadable(error.to_string()))?;

@@ -70,7 +70,7 @@ impl Default for Settings {
             proxy: ProxySettings::default(),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
-            answer_timeout: Duration::from_secs(60),
+            answer_timeout: Duration::from_mins(1),
             slowest: Rate { bytes: 64 * 1024, window: Duration::from_secs(30) },
             attempts: 4,
             backoff: Duration::from_millis(500),

@@ -49,7 +49,7 @@ impl Default for Limits {
             pending_bytes: 32 * MIB,
             small_window: 8 * MIB,
             window: 128 * MIB,
-            memory_wait: Duration::from_secs(60),
+            memory_wait: Duration::from_mins(1),
         }
     }
 }
