@@ -3,6 +3,8 @@
 pub mod advisories;
 pub mod cli;
 pub mod cluster;
+pub mod coverage;
+pub mod finding;
 pub mod image;
 pub mod job;
 pub mod package;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::coverage::State;
 use crate::image::{Platform, Reference, RuntimeImage};
-use crate::report::State;
 use crate::wire::Wanted;
 use crate::workload::Container;
 

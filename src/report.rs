@@ -6,13 +6,12 @@ pub mod table;
 pub mod text;
 pub mod workloads;
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
+use crate::coverage::{Coverage, State};
+use crate::finding::{AdvisoryInfo, Finding};
 use crate::image::{Digest, Platform, Reference};
-use crate::package::{Distro, Location};
-use crate::severity::Severity;
+use crate::package::Distro;
 
 /// Version of the JSON form of [`Report`]; changes when a reader must.
 pub const REPORT_VERSION: u32 = 1;
@@ -47,35 +46,6 @@ pub struct ScanInfo {
     pub duration_ms: u64,
     /// The scope in words of the command line, for example `-n shop -l app=cart`.
     pub scope: String,
-}
-
-/// Which advisory data was used.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AdvisoryInfo {
-    /// Where it came from; none means that nothing was matched.
-    pub source: Option<String>,
-    /// Number of advisories by OSV ecosystem, of those that were loaded.
-    pub ecosystems: BTreeMap<String, usize>,
-    /// Newest `modified` of all records, RFC 3339.
-    pub newest: Option<String>,
-}
-
-/// What became of a container's image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", content = "reason", rename_all = "lowercase")]
-pub enum State {
-    /// Read in this scan, whole.
-    Scanned,
-    /// Its SBOM was at hand.
-    Cached,
-    /// The running digest could not be had, its tag was read.
-    Approximate(String),
-    /// Read, but a limit, a damaged file or an unreadable folder left something out.
-    Partial(String),
-    /// Not read.
-    Failed(String),
-    /// Not to be read.
-    Skipped(String),
 }
 
 /// One container in scope.
@@ -122,47 +92,6 @@ pub struct ImageReport {
     pub without_data: Vec<String>,
 }
 
-/// One vulnerability in one package of one image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Finding {
-    /// The name people know it by: the CVE where there is one, else the advisory's id.
-    pub vulnerability: String,
-    /// Id of the OSV record that says so.
-    pub advisory: String,
-    /// All other ids: aliases, upstream, related, and advisories of the same CVE.
-    pub aliases: Vec<String>,
-    /// Name of the installed package.
-    pub package: String,
-    /// Its installed version.
-    pub installed: String,
-    /// Its package URL.
-    pub purl: String,
-    /// The version that fixes it, in the terms of the name that was looked up.
-    pub fixed: Option<String>,
-    /// How bad.
-    pub severity: Severity,
-    /// Who said so: `CVSS:3.1/…` as vector, or the source's own word.
-    pub severity_source: Option<String>,
-    /// Name and version that were looked up, when not the package's own: the source package.
-    pub matched_as: Option<String>,
-    /// The range that holds the version, for example `>= 0, < 1.2.3-1`.
-    pub range: String,
-    /// Where in the image.
-    pub locations: Vec<Location>,
-}
-
-/// How many containers ended in each state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
-pub struct Coverage {
-    pub scanned: usize,
-    pub cached: usize,
-    pub approximate: usize,
-    pub partial: usize,
-    pub failed: usize,
-    pub skipped: usize,
-}
-
 impl Report {
     /// Counts the states of all containers.
     #[must_use]
@@ -186,35 +115,5 @@ impl Report {
     pub fn is_complete(&self) -> bool {
         let all_read = self.containers.iter().all(|c| c.state.is_complete());
         all_read && self.images.iter().all(|image| image.without_data.is_empty())
-    }
-}
-
-impl State {
-    /// Only `scanned` and `cached` are complete.
-    #[must_use]
-    pub fn is_complete(&self) -> bool {
-        matches!(self, Self::Scanned | Self::Cached)
-    }
-
-    /// The word for it.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Scanned => "scanned",
-            Self::Cached => "cached",
-            Self::Approximate(_) => "approximate",
-            Self::Partial(_) => "partial",
-            Self::Failed(_) => "failed",
-            Self::Skipped(_) => "skipped",
-        }
-    }
-
-    /// Why, for all states that have a reason.
-    #[must_use]
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Scanned | Self::Cached => None,
-            Self::Approximate(why) | Self::Partial(why) | Self::Failed(why) | Self::Skipped(why) => Some(why),
-        }
     }
 }

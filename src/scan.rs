@@ -160,8 +160,7 @@ pub async fn scan(
         requester: connection.requester.clone(),
         scope: config.scope.in_words(),
     };
-    let coordination =
-        Coordination { client: &connection.client, plan: &plan, settings: &settings, config, stop };
+    let coordination = Coordination { connection, plan: &plan, settings: &settings, config, stop };
     let read = coordinate(&coordination, on).await;
     stages.over("read images");
     if stop.is_cancelled() {

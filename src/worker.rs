@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::packages;
 use crate::sbom::Sbom;
 use crate::sbom::cyclonedx::{self, Subject};
 use crate::tree::ReadError;
@@ -171,7 +172,8 @@ fn print(sbom: Sbom, format: Format, out: &mut dyn Write) -> Result<Sbom, Worker
     let text = match format {
         Format::Table => dir::table(&sbom).into_bytes(),
         Format::Cyclonedx => {
-            let mut json = cyclonedx::write(&sbom, &Subject::default())?;
+            let subject = Subject { analysers: Some(packages::analysers()), ..Subject::default() };
+            let mut json = cyclonedx::write(&sbom, &subject)?;
             json.push(b'\n');
             json
         }

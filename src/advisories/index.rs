@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::ecosystem::Ecosystem;
 use super::rating::Rating;
 use super::{Advisory, AffectedVersions};
-use crate::report::AdvisoryInfo;
+use crate::finding::AdvisoryInfo;
 
 /// What is known about the packages of some ecosystems.
 #[derive(Clone, Debug, Default)]

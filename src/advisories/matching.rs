@@ -14,8 +14,8 @@ use super::ecosystem::{self, Ecosystem};
 use super::index::{Entry, Index};
 use super::rating::Rating;
 use super::versions::Comparator;
+use crate::finding::Finding;
 use crate::package::{Distro, Package, PackageType};
-use crate::report::Finding;
 use crate::sbom::Sbom;
 use crate::severity::Severity;
 

@@ -27,6 +27,8 @@ pub struct Subject {
     pub platform: Option<Platform>,
     /// Diff ids of the layers, bottom to top.
     pub layers: Vec<Digest>,
+    /// Names and versions of the catalogers that read it.
+    pub analysers: Option<String>,
     /// When it was made, RFC 3339, UTC.
     pub created: Option<String>,
 }

@@ -2,9 +2,10 @@
 
 use super::coordinate::ImageResult;
 use crate::advisories::{Index, matching};
+use crate::coverage::State;
 use crate::image::{Platform, Reference};
 use crate::plan::{ScanPlan, Target};
-use crate::report::{ContainerReport, ImageReport, State};
+use crate::report::{ContainerReport, ImageReport};
 use crate::sbom::Sbom;
 use crate::wire::{Outcome, Wanted};
 use crate::workload::Container;

@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use kube::Client;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempts::{Attempts, End, Limits, Step};
 use super::{ScanConfig, Update};
+use crate::cluster::Connection;
 use crate::job::{self, GroupEnd, JobSettings, MEMORY, PodTask, Problem, Progress};
 use crate::plan::{Place, ScanPlan, Target};
 use crate::sbom::{Sbom, cyclonedx};
@@ -31,7 +31,7 @@ pub enum KeepJobs {
 
 /// What [`coordinate`] works with.
 pub(super) struct Coordination<'a> {
-    pub(super) client: &'a Client,
+    pub(super) connection: &'a Connection,
     pub(super) plan: &'a ScanPlan,
     pub(super) settings: &'a JobSettings,
     pub(super) config: &'a ScanConfig,
@@ -171,7 +171,7 @@ fn run(
         timeout: left,
     };
     let desired = job::desired_job(&task, with.settings);
-    let client = with.client.clone();
+    let client = with.connection.client.clone();
     let stop = with.stop.clone();
     async move {
         let targets: Vec<usize> = work.images.iter().map(|(target, _)| *target).collect();
@@ -223,7 +223,7 @@ fn remove(with: &Coordination<'_>, work: &Work, end: &GroupEnd, removing: &mut J
     if keep || with.stop.is_cancelled() {
         return;
     }
-    let (client, namespace) = (with.client.clone(), work.place.namespace.clone());
+    let (client, namespace) = (with.connection.client.clone(), work.place.namespace.clone());
     removing.spawn(async move {
         let removed = job::delete(&client, &namespace, &job, &uid).await;
         removed.err().map(|error| format!("{error}: {}; it expires by itself", error.refusal))

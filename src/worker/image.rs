@@ -146,6 +146,7 @@ impl ImageReader {
             config: Some(image.config_digest.clone()),
             platform: Some(platform.clone()),
             layers: image.layers.iter().map(|layer| layer.diff_id.clone()).collect(),
+            analysers: Some(packages::analysers()),
             created: None,
         };
         Ok(ReadImage {

@@ -231,9 +231,11 @@ fn distro(component: ComponentView) -> Distro {
 fn subject(metadata: &MetadataView) -> Subject {
     let layers = numbered(&metadata.properties, names::LAYER);
     let layers = layers.values().filter_map(|fields| fields.get("")?.parse().ok()).collect();
+    let analysers = metadata.properties.iter().find(|property| property.name == names::ANALYSERS);
+    let analysers = analysers.map(|property| property.value.clone());
     let created = metadata.timestamp.clone();
     let Some(component) = &metadata.component else {
-        return Subject { layers, created, ..Subject::default() };
+        return Subject { layers, analysers, created, ..Subject::default() };
     };
     let get = |name: &str| {
         let property = component.properties.iter().find(|property| property.name == name)?;
@@ -246,6 +248,7 @@ fn subject(metadata: &MetadataView) -> Subject {
         config: get(names::CONFIG).and_then(|digest| digest.parse().ok()),
         platform: get(names::PLATFORM).and_then(platform),
         layers,
+        analysers,
         created,
     }
 }

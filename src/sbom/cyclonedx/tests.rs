@@ -37,6 +37,7 @@ fn subject() -> Subject {
         config: Some(digest("config")),
         platform: Some(Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None }),
         layers: vec![digest("layer"), digest("upper")],
+        analysers: Some("os-release/1,dpkg/1,dpkg-copyright/1,apk/1".to_owned()),
         created: Some("2026-01-02T03:04:05Z".to_owned()),
     }
 }

@@ -66,7 +66,8 @@ fn metadata(sbom: &Sbom, subject: &Subject) -> Result<Metadata, WriteError> {
         Some(time) => Some(DateTime::try_from(time.clone()).map_err(|_| WriteError::Created(time.clone()))?),
     };
     let tool = Component::new(Classification::Application, names::TOOL, env!("CARGO_PKG_VERSION"), None);
-    let mut properties = vec![Property::new(names::ANALYSERS, &crate::packages::analysers())];
+    let analysers = subject.analysers.iter().map(|names| Property::new(names::ANALYSERS, names));
+    let mut properties: Vec<Property> = analysers.collect();
     for (index, gap) in sbom.gaps.iter().enumerate() {
         properties.push(Property::new(format!("{}{index}:path", names::GAP), &gap.path));
         properties.push(Property::new(format!("{}{index}:reason", names::GAP), &gap.reason));
@@ -78,7 +79,7 @@ fn metadata(sbom: &Sbom, subject: &Subject) -> Result<Metadata, WriteError> {
         timestamp,
         tools: Some(Tools::Object { services: None, components: Some(Components(vec![tool])) }),
         component: image(subject),
-        properties: Some(Properties(properties)),
+        properties: some_properties(properties),
         ..Metadata::default()
     })
 }

@@ -1,0 +1,48 @@
+//! What is wrong with an image: vulnerabilities of its packages, and the data that says so.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::package::Location;
+use crate::severity::Severity;
+
+/// One vulnerability in one package of one image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The name people know it by: the CVE where there is one, else the advisory's id.
+    pub vulnerability: String,
+    /// Id of the OSV record that says so.
+    pub advisory: String,
+    /// All other ids: aliases, upstream, related, and advisories of the same CVE.
+    pub aliases: Vec<String>,
+    /// Name of the installed package.
+    pub package: String,
+    /// Its installed version.
+    pub installed: String,
+    /// Its package URL.
+    pub purl: String,
+    /// The version that fixes it, in the terms of the name that was looked up.
+    pub fixed: Option<String>,
+    /// How bad.
+    pub severity: Severity,
+    /// Who said so: `CVSS:3.1/…` as vector, or the source's own word.
+    pub severity_source: Option<String>,
+    /// Name and version that were looked up, when not the package's own: the source package.
+    pub matched_as: Option<String>,
+    /// The range that holds the version, for example `>= 0, < 1.2.3-1`.
+    pub range: String,
+    /// Where in the image.
+    pub locations: Vec<Location>,
+}
+
+/// Which advisory data was used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdvisoryInfo {
+    /// Where it came from; none means that nothing was matched.
+    pub source: Option<String>,
+    /// Number of advisories by OSV ecosystem, of those that were loaded.
+    pub ecosystems: BTreeMap<String, usize>,
+    /// Newest `modified` of all records, RFC 3339.
+    pub newest: Option<String>,
+}
