@@ -12,7 +12,7 @@ use crate::tree::{
 };
 
 /// First bytes that a sniffing cataloger sees.
-const HEAD: usize = 64;
+const HEAD: u64 = 64;
 /// Suffixes of files that hold no programs and are not opened just to look. One list, the same for streams and mounts.
 const HARMLESS: [&[u8]; 24] = [
     b".h", b".c", b".py", b".pyc", b".js", b".ts", b".map", b".css", b".html", b".md", b".txt", b".json",
@@ -148,15 +148,14 @@ fn wanted_name(target: &Target, path: &EntryPath) -> EntryPath {
 type FileResult = (&'static str, Result<Evidence, GapCause>);
 
 /// Lets all catalogers that want a file read it.
-fn read_file(entry: &Entry, content: &mut dyn Content, with: ReadContext<'_>) -> Vec<FileResult> {
+fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) -> Vec<FileResult> {
     let mut head = Vec::new();
-    let sniffers = with.catalogers.iter().any(|cataloger| cataloger.sniffs);
-    if sniffers && !is_harmless(entry.path.name()) && content.take(HEAD as u64).read_to_end(&mut head).is_err()
-    {
+    let sniffers = context.catalogers.iter().any(|cataloger| cataloger.sniffs);
+    if sniffers && !is_harmless(entry.path.name()) && file.take(HEAD).read_to_end(&mut head).is_err() {
         // Whoever wants the file meets the same failure again and says so; nobody may want it.
         head.clear();
     }
-    let wanting: Vec<(&Cataloger, Want)> = with
+    let wanting: Vec<(&Cataloger, Want)> = context
         .catalogers
         .iter()
         .filter_map(|cataloger| (cataloger.wants)(entry, &head).map(|want| (cataloger, want)))
@@ -164,8 +163,8 @@ fn read_file(entry: &Entry, content: &mut dyn Content, with: ReadContext<'_>) ->
     if wanting.is_empty() {
         return Vec::new();
     }
-    let mut content = Headed { head, position: 0, rest: content };
-    let size = content.size();
+    let mut file = Headed { head, position: 0, rest: file };
+    let size = file.size();
     let (fitting, too_large): (Vec<_>, Vec<_>) = wanting.into_iter().partition(|(_, want)| size <= want.cap());
     let mut results: Vec<FileResult> = too_large
         .into_iter()
@@ -174,11 +173,11 @@ fn read_file(entry: &Entry, content: &mut dyn Content, with: ReadContext<'_>) ->
     match &fitting[..] {
         [] => {}
         [(cataloger, Want::Forward { .. })] => {
-            results.push((cataloger.id, (cataloger.read)(entry, Source::Forward(&mut content))));
+            results.push((cataloger.id, (cataloger.read)(entry, Source::Forward(&mut file))));
         }
-        _ => match content.rest.random() {
+        _ => match file.rest.random() {
             Ok(Some(file)) => results.extend(read_at_will(entry, &fitting, file)),
-            Ok(None) => match spool(&mut content, with) {
+            Ok(None) => match spool(&mut file, context) {
                 Ok((bytes, _grant)) => results.extend(read_at_will(entry, &fitting, &Slice(&bytes))),
                 Err(cause) => results.extend(fitting.iter().map(|(c, _)| (c.id, Err(cause.clone())))),
             },
@@ -197,11 +196,11 @@ fn read_at_will(entry: &Entry, wanting: &[(&Cataloger, Want)], file: &dyn ReadAt
 }
 
 /// Takes a whole file into memory, under the budget.
-fn spool(content: &mut dyn Content, with: ReadContext<'_>) -> Result<(Vec<u8>, Grant), GapCause> {
-    let size = content.size();
-    let grant = with.budget.acquire(size, with.limits.memory_wait)?;
+fn spool(file: &mut dyn Content, context: ReadContext<'_>) -> Result<(Vec<u8>, Grant), GapCause> {
+    let size = file.size();
+    let grant = context.budget.acquire(size, context.limits.memory_wait)?;
     let mut bytes = Vec::new();
-    let read = content.take(size).read_to_end(&mut bytes);
+    let read = file.take(size).read_to_end(&mut bytes);
     read.map_err(|error| GapCause::Unreadable(error.to_string()))?;
     Ok((bytes, grant))
 }

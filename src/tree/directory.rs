@@ -81,7 +81,7 @@ impl Directory {
         visit: &mut Visit<'_>,
     ) -> Result<Step, GapCause> {
         let fd = self.open_folder(folder).map_err(unreadable)?;
-        let mut buffer = [MaybeUninit::uninit(); LISTING];
+        let mut buffer = vec![MaybeUninit::uninit(); LISTING];
         let mut listing = RawDir::new(&fd, &mut buffer);
         while let Some(listed) = listing.next() {
             let listed = listed.map_err(unreadable)?;

@@ -122,13 +122,13 @@ fn entry_of(member: Member) -> Result<Option<Entry>, Gap> {
                 MemberKind::Directory => Kind::Directory,
                 MemberKind::Other => Kind::Other,
                 MemberKind::Symlink => Kind::Symlink { target: link.into_boxed_slice() },
-                MemberKind::Hardlink => match EntryPath::new(&link) {
-                    Ok(target) => Kind::Hardlink { target },
-                    Err(_) => {
+                MemberKind::Hardlink => {
+                    let Ok(target) = EntryPath::new(&link) else {
                         let cause = GapCause::Damaged("it is a link to an impossible path".to_owned());
                         return Err(Gap { path, cause });
-                    }
-                },
+                    };
+                    Kind::Hardlink { target }
+                }
             };
             (path, kind)
         }

@@ -133,7 +133,7 @@ impl<E> RecordBuilder<E> {
                 self.add_link(&entry.path, LinkTarget::Symbolic(target.clone()), is_wanted);
             }
             Kind::Hardlink { target } => {
-                self.add_link(&entry.path, LinkTarget::Hard(target.clone()), is_wanted)
+                self.add_link(&entry.path, LinkTarget::Hard(target.clone()), is_wanted);
             }
             _ => {}
         }
@@ -305,5 +305,5 @@ impl<E> Record<E> {
 #[must_use]
 pub fn path_hash(path: &[u8]) -> u64 {
     let hash = Sha256::digest(path);
-    u64::from_le_bytes(*hash.first_chunk().expect("SHA-256 has 32 bytes"))
+    hash.iter().take(8).fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
 }

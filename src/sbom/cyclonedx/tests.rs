@@ -43,6 +43,7 @@ fn subject() -> Subject {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "it is a whole document")]
 fn the_document_is_what_other_tools_expect() {
     let json = write(&sample(), &subject()).expect("writable");
     let mut json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");

@@ -96,7 +96,7 @@ pub(super) fn decimal(digits: &[u8]) -> Result<u64, Damage> {
 }
 
 fn extents(numbers: &[u64]) -> Result<Vec<Extent>, Damage> {
-    if numbers.len() % 2 != 0 {
+    if !numbers.len().is_multiple_of(2) {
         return Err(Damage::SparseMap);
     }
     Ok(numbers.chunks_exact(2).map(|pair| Extent { offset: pair[0], length: pair[1] }).collect())

@@ -1,3 +1,4 @@
+use std::fmt::Write as _;
 use std::io::Read as _;
 
 use proptest::prelude::*;
@@ -41,10 +42,11 @@ fn member(name: &str, flag: u8, data: &[u8]) -> Vec<u8> {
 fn pax(records: &[(&str, &str)]) -> Vec<u8> {
     let mut text = String::new();
     for (key, value) in records {
+        // The length counts its own digits.
         let rest = key.len() + value.len() + 3;
         let length =
-            (1..).map(|digits| rest + digits).find(|length| length.to_string().len() + rest == *length);
-        text.push_str(&format!("{} {key}={value}\n", length.expect("grows")));
+            (1..6).map(|digits| rest + digits).find(|length| length.to_string().len() + rest == *length);
+        writeln!(text, "{} {key}={value}", length.expect("short")).expect("to memory");
     }
     member("PaxHeaders/x", b'x', text.as_bytes())
 }
