@@ -23,7 +23,7 @@ use super::transport::{Payload, Place, Reply, Request};
 use crate::image::{Digest, Repository};
 
 /// A connection that brought this much before it broke does not count as a failed attempt.
-const PROGRESS: u64 = 256 * 1024;
+const PROGRESS: u64 = 64 * 1024;
 /// How many addresses of a foreign layer are tried.
 const FOREIGN_LIMIT: usize = 4;
 

@@ -1,0 +1,81 @@
+//! Images over the network: against a real registry (Debian's docker-registry, TLS, password), and against servers
+//! that misbehave on purpose. Nothing leaves this machine.
+
+#[path = "registry/fault.rs"]
+mod fault;
+#[path = "registry/http.rs"]
+mod http;
+#[path = "registry/real.rs"]
+mod real;
+#[path = "registry/tokens.rs"]
+mod tokens;
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use clarity::image::{Platform, Reference};
+use clarity::registry::{Credential, Keyring, PullError, Registry, Secret, Settings};
+
+/// Settings that lose no time between attempts.
+fn hurried() -> Settings {
+    Settings {
+        backoff: Duration::from_millis(2),
+        read_timeout: Duration::from_millis(500),
+        answer_timeout: Duration::from_secs(5),
+        ..Settings::default()
+    }
+}
+
+fn plain(host: &str) -> Settings {
+    Settings { plain_http: vec![host.to_owned()], ..hurried() }
+}
+
+fn basic(username: &str, password: &str) -> Credential {
+    Credential::Basic { username: username.to_owned(), password: Secret::new(password) }
+}
+
+fn keyring(host: &str, credential: Credential) -> Keyring {
+    let mut keyring = Keyring::new();
+    keyring.add_entry("secret \"pull\"", host, credential);
+    keyring
+}
+
+fn reference(text: &str) -> Reference {
+    text.parse().expect("a reference")
+}
+
+fn amd64() -> Platform {
+    Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None }
+}
+
+/// An error with all its causes, as the command line shows it.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+/// Reads a layer through the adapter for threads.
+async fn read_layer(registry: &Registry, image: &str, keyring: &Keyring) -> Result<Vec<u8>, std::io::Error> {
+    let reference = reference(image);
+    let image = registry.image(&reference, &amd64(), keyring).await.expect("the image itself is sound");
+    let runtime = tokio::runtime::Handle::current();
+    let mut reader =
+        registry.blob_reader(&runtime, &reference.repository, &image.layers[0].descriptor, keyring);
+    tokio::task::spawn_blocking(move || {
+        let mut content = Vec::new();
+        reader.read_to_end(&mut content).map(|_| content)
+    })
+    .await
+    .expect("no panic")
+}
+
+/// The error that a layer's reader gave, out of its wrapping.
+fn layer_error(result: Result<Vec<u8>, std::io::Error>) -> String {
+    let error = result.expect_err("the layer cannot be read");
+    words(PullError::from_io(&error).expect("carries the pull error"))
+}
