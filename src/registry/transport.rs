@@ -399,3 +399,38 @@ fn essence(challenges: &[Challenge]) -> Vec<Challenge> {
     };
     challenges.iter().map(reduce).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn redirected(from: &str, to: &str, plain_http: &[&str]) -> Result<Url, Setback> {
+        let plain_http = plain_http.iter().map(|&host| host.to_owned()).collect();
+        let transport = Transport::new(Settings { plain_http, ..Settings::default() }).expect("set up");
+        let repository = Repository { registry: "a.test".to_owned(), path: "a".to_owned() };
+        let place = Place { host: "a.test", repository: &repository, part: &Part::Token };
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, to.parse().expect("a header"));
+        transport.redirected(&Url::parse(from).expect("a URL"), &headers, &place)
+    }
+
+    #[test]
+    fn redirects_into_the_clear_are_followed_only_where_that_was_allowed() {
+        let from = "https://a.test/v2/a/blobs/x";
+        let refused = redirected(from, "http://metadata.test/token", &[]);
+        assert!(
+            matches!(refused, Err(Setback::Final(PullError::PlainHttp { host, .. })) if host == "metadata.test")
+        );
+        assert!(redirected(from, "http://store.test/x", &["store.test"]).is_ok());
+        assert!(redirected("http://a.test/v2/", "http://store.test/x", &[]).is_ok());
+        let relative = redirected(from, "../../signed?key=1", &[]).expect("relative");
+        assert_eq!(relative.as_str(), "https://a.test/v2/signed?key=1");
+    }
+
+    #[test]
+    fn the_error_that_some_servers_add_makes_no_new_challenge() {
+        let one = challenge::parse([br#"Bearer realm="r",scope="s""#.as_slice()]);
+        let two = challenge::parse([br#"Bearer realm="r",scope="s",error="invalid_token""#.as_slice()]);
+        assert_eq!(essence(&one), essence(&two));
+    }
+}

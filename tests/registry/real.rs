@@ -1,8 +1,8 @@
 //! Against Debian's docker-registry.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -12,17 +12,32 @@ use clarity::registry::{Format, Keyring, PullError, Registry, Settings};
 use super::http::{Response, Server};
 use super::{amd64, basic, hurried, keyring, plain, read_layer, reference, words};
 
-/// A program of nothing but an ELF header for x86-64, and as much text as is wanted.
-fn program(name: &str, text: &[u8]) -> Program {
+/// `e_machine` of x86-64.
+pub(crate) const AMD64: u8 = 62;
+/// `e_machine` of 64-bit ARM.
+pub(crate) const ARM64: u8 = 183;
+
+/// A program of nothing but an ELF header, and as much text as is wanted.
+fn program(machine: u8, name: &str, text: &[u8]) -> Program {
     let mut content = vec![0; 64];
     content[..6].copy_from_slice(b"\x7fELF\x02\x01");
-    content[18] = 62;
+    content[18] = machine;
     content.extend_from_slice(text);
     Program { name: name.to_owned(), content }
 }
 
 /// An image whose layer is a few hundred KiB, packed or not.
 pub(crate) fn image() -> BuiltImage {
+    image_for(AMD64)
+}
+
+/// The same for another machine.
+pub(crate) fn image_for(machine: u8) -> BuiltImage {
+    scanner_image::build(&programs(machine)).expect("built")
+}
+
+/// The programs of that image.
+pub(crate) fn programs(machine: u8) -> [Program; 2] {
     // Numbers from a fixed sequence: text that does not pack well.
     let mut state = 1_u32;
     let noise: Vec<u8> = (0..600_000)
@@ -31,7 +46,7 @@ pub(crate) fn image() -> BuiltImage {
             state.to_be_bytes()[0]
         })
         .collect();
-    scanner_image::build(&[program("clarity-scan", &noise), program("kubectl-clarity", b"")]).expect("built")
+    [program(machine, "clarity-scan", &noise), program(machine, "kubectl-clarity", b"")]
 }
 
 /// A registry with a password, with TLS from a private authority or without. Ends when dropped.
@@ -86,8 +101,13 @@ impl RealRegistry {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The certificate of the private authority.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
     fn settings(&self) -> Settings {
-        let authority = fs::read(self.folder.path().join("ca.pem")).expect("there with TLS");
+        let authority = fs::read(self.authority()).expect("there with TLS");
         Settings { extra_roots: Some(authority), ..hurried() }
     }
 }
@@ -265,17 +285,4 @@ async fn a_registry_that_takes_nothing_says_why() {
     assert!(text.ends_with("it answered 507 Insufficient Storage: DENIED: no room left for shop"), "{text}");
     let put = full.asked_for("/v2/a/blobs/uploads/uploads/1?state=x&digest=sha256%3A");
     assert_eq!(put.len(), 1, "the address was relative to where the upload began: {:?}", full.seen());
-}
-
-#[test]
-fn the_archive_is_one_that_other_tools_import() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("image.tar");
-    let name = reference("registry.test/clarity-scan:1");
-    let mut out = fs::File::create(&file).expect("created");
-    clarity::registry::layout::write(&image(), Some(&name), &mut out).expect("written");
-    out.flush().expect("flushed");
-    let listed = Command::new("tar").arg("-tf").arg(&file).output().expect("tar runs");
-    let listed = String::from_utf8(listed.stdout).expect("text");
-    assert!(listed.contains("oci-layout") && listed.contains("index.json"), "{listed}");
 }
