@@ -143,6 +143,10 @@ pub fn main(
             }
             ExitCode::from(INCOMPLETE)
         }
+        // Whoever reads the output has seen enough, as `head` does.
+        Err(WorkerError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::from(COMPLETE)
+        }
         Err(error) => {
             let _ = writeln!(errors, "error: {error}");
             let mut cause = std::error::Error::source(&error);
@@ -180,4 +184,63 @@ fn print(sbom: Sbom, format: Format, out: &mut dyn Write) -> Result<Sbom, Worker
     };
     out.write_all(&text).and_then(|()| out.flush()).map_err(WorkerError::Output)?;
     Ok(sbom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(arguments: &[&str]) -> (ExitCode, String, String) {
+        let (mut out, mut errors) = (Vec::new(), Vec::new());
+        let arguments = std::iter::once("clarity-scan").chain(arguments.iter().copied());
+        let code = main(arguments.map(Into::into), &mut out, &mut errors);
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (code, text(out), text(errors))
+    }
+
+    #[test]
+    fn a_directory_is_printed_as_a_table_or_as_cyclonedx() {
+        let root = tempfile::tempdir().expect("a folder");
+        let database = root.path().join("lib/apk/db/installed");
+        std::fs::create_dir_all(database.parent().expect("has one")).expect("makes");
+        std::fs::write(database, "P:musl\nV:1.2.4-r2\nA:x86_64\n\nP:broken\n").expect("writes");
+        let path = root.path().to_str().expect("text");
+
+        let (code, out, errors) = call(&["dir", path]);
+        assert_eq!(code, ExitCode::from(INCOMPLETE));
+        insta::assert_snapshot!(out, @r"
+        Distribution: unknown
+        Packages: 1
+        PACKAGE  VERSION   TYPE  ARCHITECTURE  SOURCE
+        musl     1.2.4-r2  apk   x86_64        musl
+        ");
+        assert_eq!(
+            errors,
+            "incomplete: lib/apk/db/installed: 1 of its entries name no package or no version\n"
+        );
+
+        let (_, out, _) = call(&["dir", path, "-o", "cyclonedx"]);
+        let document = cyclonedx::read(out.as_bytes()).expect("CycloneDX");
+        assert_eq!(document.sbom.packages.len(), 1);
+        assert_eq!(document.sbom.gaps.len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_said_with_its_cause() {
+        let (code, out, errors) = call(&["dir", "/nowhere/at/all"]);
+        assert_eq!((code, out.as_str()), (ExitCode::from(FAILED), ""));
+        insta::assert_snapshot!(errors, @r#"
+        error: cannot read "/nowhere/at/all"
+          cause: cannot open directory "/nowhere/at/all"
+          cause: No such file or directory (os error 2)
+        "#);
+    }
+
+    #[test]
+    fn wrong_usage_and_help_are_told_apart() {
+        let (code, out, errors) = call(&["dir"]);
+        assert_eq!((code, out.is_empty(), errors.is_empty()), (ExitCode::from(USAGE), true, false));
+        let (code, out, errors) = call(&["--help"]);
+        assert_eq!((code, out.is_empty(), errors.is_empty()), (ExitCode::from(COMPLETE), false, true));
+    }
 }
