@@ -1,4 +1,42 @@
 //! What is running in a Kubernetes cluster, what is inside it, and what is wrong with it.
+//!
+//! One library, two programs. `kubectl-clarity` runs where a person is (a laptop, CI): it finds out what runs, has it
+//! read inside the cluster, and says what that means. `clarity-scan` is the container of the scanner Jobs: it turns
+//! images into bills of materials and knows nothing else.
+//!
+//! ```text
+//! kubectl-clarity                                        clarity-scan run, in a pod
+//!
+//! cluster::discover   pods -> containers                 wire::Task       what to read, from the Job
+//!      |                                                      |
+//! plan::plan          containers -> images -> groups     registry         credentials, manifest, layers
+//!      |                                                      |
+//! job::desired_job    one Job a group       -- Job -->   tree             inflate, tar, one Record a layer
+//!      |                                                      |
+//! job::follow         pod, events, log      <-- log --   packages         squash, catalogers
+//!      |                                                      |
+//! scan                what is tried again                sbom::cyclonedx  documents
+//!      |                                                      |
+//! advisories          SBOM x advisories -> findings      wire::Sender     frames on stdout
+//!      |
+//! report              one Report -> table, json
+//! ```
+//!
+//! Four decisions carry the rest.
+//!
+//! 1. **The scanner pod only turns images into documents.** It holds no API token, writes to no disk, needs no
+//!    vulnerability data, and parses hostile input. Matching happens where the person's own rights are.
+//! 2. **The unit of work is (image digest, platform)**, not the pod, container or tag. It is read once in the whole
+//!    cluster and fanned out to every container on the report.
+//! 3. **Bytes that need not move do not move.** Layers are streamed and never stored; a layer that two images of a pod
+//!    share is read once; what no cataloger wants is passed over in the stream.
+//! 4. **Nothing is silently left out.** Every container in scope ends in one of the states of [`coverage::State`]; all but
+//!    the first two make the scan incomplete, in words and in the exit code.
+//!
+//! Modules use only what lies before them in the way of the data; `tests/architecture.rs` holds the table. Plain
+//! domain types ([`image`], [`workload`], [`package`], [`finding`], [`coverage`], [`severity`]) are used by all; [`plan`],
+//! [`tree`], [`packages`], [`sbom`], [`wire`], [`advisories`] and [`report`] know neither async nor Kubernetes. The library
+//! prints nothing and ends nothing but in [`cli`] and [`worker`], which are the two programs.
 
 pub mod advisories;
 pub mod cli;

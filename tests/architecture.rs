@@ -16,14 +16,14 @@ const MODULES: &[(&str, &[&str])] = &[
     // reading images
     ("tree", &["image"]),
     ("sbom", &["image", "package"]),
-    ("packages", &["image", "package", "sbom", "tree"]),
+    ("packages", &["package", "sbom", "tree"]),
     ("registry", &["image"]),
     ("wire", &["image"]),
     ("worker", &["image", "packages", "registry", "sbom", "tree", "wire"]),
     // running it in a cluster
     ("cluster", &["image", "workload"]),
     ("plan", &["coverage", "image", "wire", "workload"]),
-    ("job", &["cluster", "image", "plan", "wire"]),
+    ("job", &["cluster", "plan", "wire"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "severity"]),
@@ -42,7 +42,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("reqwest", &["registry"]),
     ("tokio", &["cli", "cluster", "job", "registry", "scan", "worker"]),
     ("clap", &["cli", "worker"]),
-    ("comfy_table", &["report"]),
+    ("comfy_table", &["report", "worker"]),
     ("cyclonedx_bom", &["sbom"]),
     ("oci_client", &["image", "registry"]),
     ("dirs", &["cli"]),

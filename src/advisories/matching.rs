@@ -4,8 +4,6 @@
 //! package may count differently (`+b1`, `libc6` of `glibc`). A finding is one vulnerability in one package, also
 //! when several advisories are about it.
 
-mod purl;
-
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -138,7 +136,7 @@ fn match_package(
             aliases: aliases(vulnerability, &deciding.entry.advisory.id, &hits),
             package: package.name.clone(),
             installed: package.version.clone(),
-            purl: purl::purl(package, distro),
+            purl: package.purl(distro),
             fixed: deciding.fixed.map(ToOwned::to_owned),
             severity: rating.map_or(Severity::Unknown, |rating| rating.severity),
             severity_source: rating.map(|Rating { source, .. }| source.clone()),

@@ -200,7 +200,7 @@ fn verdict(report: &Report, fail_on: Option<Severity>, allow_incomplete: bool) -
     let incomplete = !report.is_complete();
     if incomplete && !allow_incomplete {
         ui::say(
-            "not everything in scope could be read and matched, see COVERAGE (--allow-incomplete accepts that)",
+            "not everything in scope could be read and matched, see Coverage (--allow-incomplete accepts it)",
         );
     }
     let exceeded = fail_on.filter(|threshold| report.exceeds(*threshold));

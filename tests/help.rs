@@ -1,0 +1,87 @@
+//! What the commands say of themselves: the help pages, and the flags that the README names.
+
+use std::process::Command;
+
+fn help(program: &str, arguments: &[&str]) -> String {
+    let output =
+        Command::new(program).args(arguments).env("COLUMNS", "80").output().expect("the program starts");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn plugin(arguments: &[&str]) -> String {
+    help(env!("CARGO_BIN_EXE_kubectl-clarity"), arguments)
+}
+
+#[test]
+fn help_of_the_plugin() {
+    insta::assert_snapshot!(plugin(&["--help"]));
+}
+
+#[test]
+fn help_of_scan() {
+    insta::assert_snapshot!(plugin(&["scan", "--help"]));
+}
+
+#[test]
+fn help_of_image_push() {
+    insta::assert_snapshot!(plugin(&["image", "push", "--help"]));
+}
+
+#[test]
+fn help_of_image_save() {
+    insta::assert_snapshot!(plugin(&["image", "save", "--help"]));
+}
+
+#[test]
+fn help_of_the_scanner() {
+    insta::assert_snapshot!(help(env!("CARGO_BIN_EXE_clarity-scan"), &["--help"]));
+}
+
+#[test]
+fn usage_reads_as_it_is_typed() {
+    for arguments in [&["--help"][..], &["scan", "--help"], &["image", "push", "--help"]] {
+        let page = plugin(arguments);
+        let usage = page.lines().find(|line| line.starts_with("Usage:")).expect("a usage line");
+        assert!(usage.starts_with("Usage: kubectl clarity "), "{usage}");
+    }
+}
+
+#[test]
+fn no_line_of_help_is_wider_than_a_terminal() {
+    for arguments in
+        [&["--help"][..], &["scan", "--help"], &["image", "push", "--help"], &["image", "save", "--help"]]
+    {
+        for line in plugin(arguments).lines() {
+            assert!(line.chars().count() <= 80, "{line:?}");
+        }
+    }
+}
+
+/// The README's table of flags: the first column of rows that begin with a flag.
+fn flags_of_the_readme() -> Vec<String> {
+    let readme = include_str!("../README.md");
+    let cells = readme.lines().filter_map(|line| line.strip_prefix("| `-")?.split(" | ").next());
+    cells.map(|cell| format!("-{cell}")).collect()
+}
+
+#[test]
+fn every_flag_that_the_readme_names_is_one_of_scan_and_the_other_way_round() {
+    let named: Vec<String> = flags_of_the_readme();
+    let named: Vec<&str> = named.iter().flat_map(|cell| words_with_dashes(cell)).collect();
+    let page = plugin(&["scan", "--help"]);
+    let there: Vec<&str> = page.lines().flat_map(words_with_dashes).collect();
+    for flag in &named {
+        assert!(there.contains(flag), "the README names {flag}, scan does not know it");
+    }
+    let own = page.split("Global flags:").next().expect("the first part");
+    let options = own.lines().filter(|line| line.trim_start().starts_with('-'));
+    for flag in options.flat_map(words_with_dashes).filter(|flag| flag.starts_with("--") && *flag != "--help") {
+        assert!(named.contains(&flag), "scan knows {flag}, the README does not name it");
+    }
+}
+
+fn words_with_dashes(line: &str) -> impl Iterator<Item = &str> {
+    let words = line.split(|c: char| c.is_whitespace() || "`,|[]()".contains(c));
+    words.filter(|word| word.starts_with('-') && word.len() > 1 && !word[1..].starts_with("---"))
+}
