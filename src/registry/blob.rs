@@ -48,7 +48,7 @@ pub struct Blob {
 enum State {
     /// No connection: at the start, or after one broke.
     Closed,
-    Open(Connection),
+    Open(Box<Connection>),
     Ended,
     Failed,
 }
@@ -76,7 +76,7 @@ impl Registry {
             repository: repository.clone(),
             descriptor: descriptor.clone(),
             candidates: self.candidates(repository, keyring, Actions::Pull),
-            part: Part::Layer(descriptor.digest.clone()),
+            part: Part::layer(&descriptor.digest),
             hash: Sha256::new(),
             delivered: 0,
             delivered_at_break: 0,
@@ -122,7 +122,7 @@ impl Blob {
                     });
                 }
                 State::Closed => {
-                    self.state = State::Open(self.open().await?);
+                    self.state = State::Open(Box::new(self.open().await?));
                     continue;
                 }
                 State::Open(connection) => {
@@ -133,7 +133,7 @@ impl Blob {
                     match tokio::time::timeout(timeout, connection.reply.response.chunk()).await {
                         Ok(Ok(Some(bytes))) => {
                             if connection.pace.is_too_slow(began.elapsed(), bytes.len()) {
-                                Setback::Passing { error: place.timeout(), wait: None }
+                                Setback::passing(place.timeout())
                             } else if let Some(fresh) = connection.without_surplus(bytes) {
                                 return self.deliver(fresh).map(Some);
                             } else {
@@ -142,11 +142,10 @@ impl Blob {
                         }
                         Ok(Ok(None)) if self.delivered == self.descriptor.size => return self.verify(),
                         Ok(Ok(None)) => {
-                            let error = place.broken(Cause::saying("it ended before its time"));
-                            Setback::Passing { error, wait: None }
+                            Setback::passing(place.broken(Cause::saying("it ended before its time")))
                         }
                         Ok(Err(error)) => place.network(&error),
-                        Err(_) => Setback::Passing { error: place.timeout(), wait: None },
+                        Err(_) => Setback::passing(place.timeout()),
                     }
                 }
             };
@@ -176,10 +175,9 @@ impl Blob {
     /// Lets some time pass after a break, unless there were too many without progress in between.
     async fn pause_after_break(&mut self, setback: Setback) -> Result<(), PullError> {
         self.state = State::Closed;
-        let error = match setback {
-            Setback::Final(error) => return Err(error),
-            Setback::Passing { error, .. } => error,
-        };
+        if setback.is_final() {
+            return Err(*setback.error);
+        }
         if self.delivered.saturating_sub(self.delivered_at_break) >= PROGRESS {
             self.breaks = 0;
         }
@@ -187,7 +185,7 @@ impl Blob {
         self.breaks += 1;
         let settings = self.registry.transport().settings();
         if self.breaks > settings.resumes {
-            return Err(error);
+            return Err(*setback.error);
         }
         tokio::time::sleep(settings.backoff.saturating_mul(self.breaks)).await;
         Ok(())
@@ -234,7 +232,7 @@ impl Blob {
             for url in &urls {
                 match transport.fetch_foreign(url, self.range(), &self.repository, &self.part).await {
                     Ok(reply) => return Ok(reply),
-                    Err(Setback::Final(error) | Setback::Passing { error, .. }) => last = Some(error),
+                    Err(setback) => last = Some(*setback.error),
                 }
             }
         }

@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::manifest::ManifestError;
@@ -259,20 +260,9 @@ pub enum TokenError {
     NoToken,
 }
 
-/// What is being read, for messages.
+/// What was being read or sent, in words: `layer sha256:…`. Shared, so that errors stay small.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// A manifest or index, by tag or digest.
-    Manifest(String),
-    /// An image configuration.
-    Config(Digest),
-    /// A layer.
-    Layer(Digest),
-    /// A blob that is being sent.
-    Upload(Digest),
-    /// A token.
-    Token,
-}
+pub struct Part(Arc<str>);
 
 /// What a server answered: its status and an excerpt of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -403,15 +393,36 @@ impl fmt::Display for Answer {
     }
 }
 
+impl Part {
+    /// A manifest or index, by tag or digest.
+    pub(super) fn manifest(name: &str) -> Self {
+        Self(format!("manifest {name}").into())
+    }
+
+    /// An image configuration.
+    pub(super) fn config(digest: &Digest) -> Self {
+        Self(format!("config {digest}").into())
+    }
+
+    /// A layer.
+    pub(super) fn layer(digest: &Digest) -> Self {
+        Self(format!("layer {digest}").into())
+    }
+
+    /// A blob that is being sent.
+    pub(super) fn upload(digest: &Digest) -> Self {
+        Self(format!("upload of {digest}").into())
+    }
+
+    /// A token of a token service.
+    pub(super) fn token() -> Self {
+        Self("a token".into())
+    }
+}
+
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Manifest(name) => write!(f, "manifest {name}"),
-            Self::Config(digest) => write!(f, "config {digest}"),
-            Self::Layer(digest) => write!(f, "layer {digest}"),
-            Self::Upload(digest) => write!(f, "upload of {digest}"),
-            Self::Token => f.write_str("a token"),
-        }
+        f.write_str(&self.0)
     }
 }
 

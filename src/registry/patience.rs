@@ -10,21 +10,40 @@ use super::settings::Settings;
 
 /// A failed attempt.
 #[derive(Debug)]
-pub(super) enum Setback {
+pub(super) struct Setback {
+    /// What to say if it is not tried again.
+    pub(super) error: Box<PullError>,
+    again: Again,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Again {
     /// Trying again would change nothing.
-    Final(PullError),
-    /// It may pass.
-    Passing {
-        /// What to say if it does not.
-        error: PullError,
-        /// How long the server wants us to wait, if it said so.
-        wait: Option<Duration>,
-    },
+    Never,
+    /// It may pass, after as long as the server wants us to wait, if it said so.
+    After(Option<Duration>),
+}
+
+impl Setback {
+    /// A failure that may pass by itself.
+    pub(super) fn passing(error: PullError) -> Self {
+        Self::after(error, None)
+    }
+
+    /// A failure that should pass after some time.
+    pub(super) fn after(error: PullError, wait: Option<Duration>) -> Self {
+        Self { error: Box::new(error), again: Again::After(wait) }
+    }
+
+    /// Whether there is no point in trying again.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.again, Again::Never)
+    }
 }
 
 impl From<PullError> for Setback {
     fn from(error: PullError) -> Self {
-        Self::Final(error)
+        Self { error: Box::new(error), again: Again::Never }
     }
 }
 
@@ -51,16 +70,13 @@ impl Patience {
 
     /// Waits before the next attempt, or gives the error back if there is to be none.
     pub(super) async fn wait_after(&mut self, setback: Setback) -> Result<(), PullError> {
-        match setback {
-            Setback::Final(error) => Err(error),
-            Setback::Passing { error, wait } => match self.next_pause(wait) {
-                Some(pause) => {
-                    tokio::time::sleep(pause).await;
-                    Ok(())
-                }
-                None => Err(error),
-            },
-        }
+        let pause = match setback.again {
+            Again::Never => None,
+            Again::After(wait) => self.next_pause(wait),
+        };
+        let Some(pause) = pause else { return Err(*setback.error) };
+        tokio::time::sleep(pause).await;
+        Ok(())
     }
 
     fn next_pause(&mut self, wanted: Option<Duration>) -> Option<Duration> {
@@ -108,7 +124,7 @@ mod tests {
         assert_eq!(retry_after(&headers("7")), Some(Duration::from_secs(7)));
         assert_eq!(retry_after(&headers("Wed, 21 Oct 2015 07:28:00 GMT")), Some(Duration::ZERO));
         let later = retry_after(&headers("Wed, 21 Oct 2099 07:28:00 GMT")).expect("a date");
-        assert!(later > Duration::from_secs(3600));
+        assert!(later > Duration::from_hours(1));
         assert_eq!(retry_after(&headers("soon")), None);
         assert_eq!(retry_after(&headers("-1")), None);
     }
@@ -127,7 +143,7 @@ mod tests {
     #[test]
     fn a_server_that_wants_more_than_the_longest_wait_is_given_up() {
         let mut patience = Patience::of(&Settings::default());
-        assert_eq!(patience.next_pause(Some(Duration::from_secs(3600))), None);
+        assert_eq!(patience.next_pause(Some(Duration::from_hours(1))), None);
         let wait = Duration::from_secs(20);
         assert_eq!(patience.next_pause(Some(wait)), Some(wait));
     }

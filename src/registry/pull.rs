@@ -162,7 +162,7 @@ impl Reader<'_> {
     async fn image(&self, reference: &Reference, platform: &Platform) -> Result<Image, PullError> {
         let Resolved { index_digest, manifest_digest, manifest } = self.resolve(reference, platform).await?;
         let raw_config = self.config(&manifest.config).await?;
-        let part = Part::Config(manifest.config.digest.clone());
+        let part = Part::config(&manifest.config.digest);
         let config = ImageConfig::parse(&raw_config, manifest.layers.len())
             .map_err(|source| self.unusable(part, source))?;
         let layers = manifest.layers.into_iter().zip(config.rootfs.diff_ids.iter().cloned());
@@ -175,7 +175,7 @@ impl Reader<'_> {
         let mut raw = self.manifest(&name_of(reference), reference.digest.as_ref(), None).await?;
         let mut index_digest = None;
         for _ in 0..=INDEX_DEPTH {
-            let part = Part::Manifest(raw.digest.to_string());
+            let part = Part::manifest(raw.digest.as_str());
             match raw.parse().map_err(|source| self.unusable(part.clone(), source))? {
                 Document::Image(manifest) => {
                     return Ok(Resolved { index_digest, manifest_digest: raw.digest, manifest });
@@ -188,7 +188,7 @@ impl Reader<'_> {
                 }
             }
         }
-        let part = Part::Manifest(name_of(reference));
+        let part = Part::manifest(&name_of(reference));
         Err(self.unusable(part, ManifestError::TooDeep { limit: INDEX_DEPTH }))
     }
 
@@ -235,7 +235,7 @@ impl Reader<'_> {
 
     /// Reads a config and verifies it.
     async fn config(&self, descriptor: &Descriptor) -> Result<Bytes, PullError> {
-        let part = Part::Config(descriptor.digest.clone());
+        let part = Part::config(&descriptor.digest);
         if descriptor.size > CONFIG_LIMIT as u64 {
             return Err(PullError::TooLarge {
                 repository: self.repository(),
@@ -273,7 +273,7 @@ impl Reader<'_> {
             payload: Payload::None,
             endpoint: self.endpoint,
             access: self.access,
-            part: Part::Manifest(name.to_owned()),
+            part: Part::manifest(name),
         }
     }
 

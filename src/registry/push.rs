@@ -27,7 +27,7 @@ pub enum PushError {
     #[error("cannot push to {target}")]
     Send {
         /// Where it was to go.
-        target: Reference,
+        target: Box<Reference>,
         /// Why not.
         #[source]
         source: Box<PullError>,
@@ -39,7 +39,7 @@ pub enum PushError {
     #[error("{target} names another image than the one to be pushed, which is {digest}")]
     OtherDigest {
         /// Where it was to go.
-        target: Reference,
+        target: Box<Reference>,
         /// The digest of the image.
         digest: Digest,
     },
@@ -61,7 +61,7 @@ impl Registry {
     ) -> Result<Digest, PushError> {
         let digest = &image.manifest.digest;
         check_digest(target, digest)?;
-        let failed = |source| PushError::Send { target: target.clone(), source: Box::new(source) };
+        let failed = |source| PushError::Send { target: Box::new(target.clone()), source: Box::new(source) };
         let endpoint = self.endpoint(&target.repository).map_err(failed)?;
         let mut refusals = Refusals::default();
         for access in self.candidates(&target.repository, keyring, Actions::PullAndPush) {
@@ -84,7 +84,7 @@ impl Registry {
         keyring: &Keyring,
     ) -> Result<Digest, PushError> {
         let unread = |error| PushError::Read(Box::new(error));
-        let failed = |source| PushError::Send { target: target.clone(), source: Box::new(source) };
+        let failed = |source| PushError::Send { target: Box::new(target.clone()), source: Box::new(source) };
         let origin_endpoint = self.endpoint(&origin.repository).map_err(unread)?;
         let endpoint = self.endpoint(&target.repository).map_err(failed)?;
         let mut refusals = Refusals::default();
@@ -123,7 +123,7 @@ impl Registry {
 fn check_digest(target: &Reference, digest: &Digest) -> Result<(), PushError> {
     match &target.digest {
         Some(wanted) if wanted != digest => {
-            Err(PushError::OtherDigest { target: target.clone(), digest: digest.clone() })
+            Err(PushError::OtherDigest { target: Box::new(target.clone()), digest: digest.clone() })
         }
         _ => Ok(()),
     }
@@ -140,7 +140,7 @@ struct Copy<'a> {
 impl Copy<'_> {
     /// Copies what a manifest or index refers to, then itself: registries refuse what points at nothing.
     async fn document(&self, raw: &RawManifest, name: &str, depth: usize) -> Result<(), Fault> {
-        let part = || Part::Manifest(raw.digest.to_string());
+        let part = || Part::manifest(raw.digest.as_str());
         let references = References::of(&raw.bytes)
             .and_then(|references| references.within(depth))
             .map_err(|source| Fault::Reading(self.reader.unusable(part(), source)))?;
@@ -194,7 +194,7 @@ impl Writer<'_> {
 
     /// Sends a blob that the repository does not have yet; from its beginning again when that broke.
     async fn blob(&self, digest: &Digest, content: &Payload<'_>) -> Result<(), PullError> {
-        let part = Part::Upload(digest.clone());
+        let part = Part::upload(digest);
         match self.send(Method::HEAD, self.endpoint.blob(digest), HeaderMap::new(), Payload::None, &part).await
         {
             Ok(_) => return Ok(()),
@@ -238,7 +238,7 @@ impl Writer<'_> {
     }
 
     async fn manifest(&self, name: &str, media_type: &str, bytes: &Bytes) -> Result<(), PullError> {
-        let part = Part::Manifest(name.to_owned());
+        let part = Part::manifest(name);
         let mut headers = HeaderMap::new();
         if let Ok(media_type) = HeaderValue::from_str(media_type) {
             headers.insert(CONTENT_TYPE, media_type);

@@ -43,8 +43,7 @@ impl Registry {
     ) -> BlobReader {
         let blob = self.blob(repository, descriptor, keyring);
         let (repository, digest) = (repository.clone(), descriptor.digest.clone());
-        let stopped =
-            move || PullError::Stopped { repository: repository.clone(), part: Part::Layer(digest.clone()) };
+        let stopped = move || PullError::Stopped { repository: repository.clone(), part: Part::layer(&digest) };
         let (sender, chunks) = mpsc::channel(CHUNKS_WAITING);
         let task = runtime.spawn(feed(blob, sender)).abort_handle();
         BlobReader { chunks, current: Bytes::new(), ended: false, stopped: Box::new(stopped), task }

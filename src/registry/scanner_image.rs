@@ -81,9 +81,9 @@ pub enum BuildError {
         /// The program that differs.
         program: String,
         /// Its platform.
-        found: Platform,
+        found: Box<Platform>,
         /// The scanner's platform.
-        expected: Platform,
+        expected: Box<Platform>,
     },
     /// The archive could not be written.
     #[error("cannot pack the image")]
@@ -97,8 +97,8 @@ pub fn build(programs: &[Program]) -> Result<BuiltImage, BuildError> {
     for program in programs {
         let found = platform_of(program)?;
         if found != platform {
-            let program = program.name.clone();
-            return Err(BuildError::MixedPlatforms { program, found, expected: platform });
+            let (program, found, expected) = (program.name.clone(), Box::new(found), Box::new(platform));
+            return Err(BuildError::MixedPlatforms { program, found, expected });
         }
     }
     let tar = pack(programs).map_err(BuildError::Pack)?;

@@ -76,7 +76,7 @@ pub(super) async fn fetch(transport: &Transport, request: &TokenRequest<'_>) -> 
 
 async fn fetch_once(transport: &Transport, request: &TokenRequest<'_>, realm: &Url) -> Result<Token, Setback> {
     let host = host_of(realm);
-    let place = Place { host: &host, repository: request.repository, part: &Part::Token };
+    let place = Place { host: &host, repository: request.repository, part: &Part::token() };
     let http = match request.credential {
         Some(Credential::IdentityToken(token)) => {
             let mut form = vec![

@@ -164,10 +164,7 @@ impl Transport {
         let mut answered: Vec<Vec<Challenge>> = Vec::new();
         loop {
             let at_home = request.endpoint.is_origin_of(&url);
-            let ticket = match at_home {
-                true => Some(request.access.ticket(self).await?),
-                false => None,
-            };
+            let ticket = if at_home { Some(request.access.ticket(self).await?) } else { None };
             let host = host_of(&url);
             let place = Place { host: &host, repository: request.access.repository(), part: &request.part };
             let response = self.exchange(request, &url, ticket.as_ref(), &place).await?;
@@ -261,10 +258,10 @@ impl Transport {
         let answer = Answer::new(status.as_u16(), &body.unwrap_or_default().bytes, secrets);
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if ticket.is_some() => {
-                Setback::Final(request.access.refused(answer))
+                Setback::from(request.access.refused(answer))
             }
             StatusCode::NOT_FOUND if ticket.is_some() && reads(&request.method) => {
-                Setback::Final(PullError::NotFound {
+                Setback::from(PullError::NotFound {
                     repository: place.repository.clone(),
                     part: request.part.clone(),
                     answer: Box::new(answer),
@@ -278,7 +275,7 @@ impl Transport {
                     wait,
                     answer: Box::new(answer),
                 };
-                Setback::Passing { error, wait }
+                Setback::after(error, wait)
             }
             _ => setback_of_status(&headers, answer, |answer| place.refused(answer)),
         }
@@ -295,7 +292,7 @@ impl Place<'_> {
         match tokio::time::timeout(limit, sent).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => Err(self.network(&error)),
-            Err(_) => Err(Setback::Passing { error: self.timeout(), wait: None }),
+            Err(_) => Err(Setback::passing(self.timeout())),
         }
     }
 
@@ -304,13 +301,13 @@ impl Place<'_> {
         let (host, repository) = (self.host.to_owned(), self.repository.clone());
         match tls_failure(error) {
             Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
-                return Setback::Final(PullError::UnknownIssuer { host, repository });
+                return Setback::from(PullError::UnknownIssuer { host, repository });
             }
             Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
-                return Setback::Final(PullError::PlainHttp { host, repository });
+                return Setback::from(PullError::PlainHttp { host, repository });
             }
             Some(failure) => {
-                return Setback::Final(PullError::Tls { host, repository, source: Cause::of(failure) });
+                return Setback::from(PullError::Tls { host, repository, source: Cause::of(failure) });
             }
             None => {}
         }
@@ -322,7 +319,7 @@ impl Place<'_> {
         } else {
             self.broken(source)
         };
-        Setback::Passing { error, wait: None }
+        Setback::passing(error)
     }
 
     pub(super) fn timeout(&self) -> PullError {
@@ -353,10 +350,8 @@ pub(super) fn setback_of_status(
     error: impl FnOnce(Answer) -> PullError,
 ) -> Setback {
     match answer.status {
-        408 | 429 | 500 | 502 | 503 | 504 => {
-            Setback::Passing { error: error(answer), wait: retry_after(headers) }
-        }
-        _ => Setback::Final(error(answer)),
+        408 | 429 | 500 | 502 | 503 | 504 => Setback::after(error(answer), retry_after(headers)),
+        _ => Setback::from(error(answer)),
     }
 }
 
@@ -381,7 +376,7 @@ pub(super) async fn read_capped(
     match tokio::time::timeout(time, reading).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(error)) => Err(place.network(&error)),
-        Err(_) => Err(Setback::Passing { error: place.timeout(), wait: None }),
+        Err(_) => Err(Setback::passing(place.timeout())),
     }
 }
 
@@ -408,7 +403,7 @@ mod tests {
         let plain_http = plain_http.iter().map(|&host| host.to_owned()).collect();
         let transport = Transport::new(Settings { plain_http, ..Settings::default() }).expect("set up");
         let repository = Repository { registry: "a.test".to_owned(), path: "a".to_owned() };
-        let place = Place { host: "a.test", repository: &repository, part: &Part::Token };
+        let place = Place { host: "a.test", repository: &repository, part: &Part::token() };
         let mut headers = HeaderMap::new();
         headers.insert(LOCATION, to.parse().expect("a header"));
         transport.redirected(&Url::parse(from).expect("a URL"), &headers, &place)
@@ -417,10 +412,9 @@ mod tests {
     #[test]
     fn redirects_into_the_clear_are_followed_only_where_that_was_allowed() {
         let from = "https://a.test/v2/a/blobs/x";
-        let refused = redirected(from, "http://metadata.test/token", &[]);
-        assert!(
-            matches!(refused, Err(Setback::Final(PullError::PlainHttp { host, .. })) if host == "metadata.test")
-        );
+        let refused = redirected(from, "http://metadata.test/token", &[]).expect_err("in the clear");
+        assert!(refused.is_final());
+        assert!(matches!(*refused.error, PullError::PlainHttp { host, .. } if host == "metadata.test"));
         assert!(redirected(from, "http://store.test/x", &["store.test"]).is_ok());
         assert!(redirected("http://a.test/v2/", "http://store.test/x", &[]).is_ok());
         let relative = redirected(from, "../../signed?key=1", &[]).expect("relative");

@@ -112,10 +112,12 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Request> {
 async fn send(mut stream: TcpStream, response: Response, head_only: bool) -> std::io::Result<()> {
     let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", response.status);
     if !response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
-        head.push_str(&format!("Content-Length: {}\r\n", response.body.len()));
+        head += "Content-Length: ";
+        head += &response.body.len().to_string();
+        head += "\r\n";
     }
     for (name, value) in &response.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes()).await?;

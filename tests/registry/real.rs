@@ -83,7 +83,8 @@ impl RealRegistry {
         );
         if transport == Transport::Tls {
             make_certificates(at);
-            config += &format!("  tls: {{certificate: {0}/server.pem, key: {0}/server.key}}\n", at.display());
+            let tls = format!("  tls: {{certificate: {0}/server.pem, key: {0}/server.key}}\n", at.display());
+            config.push_str(&tls);
         }
         fs::write(at.join("config.yml"), config).expect("written");
         let mut process = Command::new("docker-registry")
