@@ -94,10 +94,10 @@ fn names_after<'a>(line: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a s
 fn modules_use_only_what_lies_before_them_in_the_way_of_the_data() {
     let mut used: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (module, _, code) in sources() {
-        let uses = used.entry(module.clone()).or_default();
+        let names = used.entry(module.clone()).or_default();
         for name in code_lines(&code).flat_map(|line| names_after(line, "crate::")) {
             if !name.is_empty() && name != module {
-                uses.insert(name.to_owned());
+                names.insert(name.to_owned());
             }
         }
     }

@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn more_than_there_is_fails_without_a_wait() {
         let budget = Budget::new(10);
-        let cause = budget.acquire(11, Duration::from_secs(3600)).err();
+        let cause = budget.acquire(11, Duration::from_hours(1)).err();
         assert_eq!(cause, Some(GapCause::NeedsMemory { bytes: 11 }));
     }
 
@@ -144,7 +144,7 @@ mod tests {
         let budget = Budget::new(10);
         let grant = budget.acquire(10, NO_WAIT).expect("free");
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| budget.acquire(10, Duration::from_secs(60)).is_ok());
+            let waiting = scope.spawn(|| budget.acquire(10, Duration::from_mins(1)).is_ok());
             drop(grant);
             assert!(waiting.join().expect("no panic"));
         });

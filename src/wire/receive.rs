@@ -148,10 +148,10 @@ impl Receiver {
         if sequence < self.next || self.ended {
             return Event::Nothing;
         }
-        if sequence > self.next {
-            if let Some(open) = &mut self.open {
-                open.intact = false;
-            }
+        if sequence > self.next
+            && let Some(open) = &mut self.open
+        {
+            open.intact = false;
         }
         self.next = sequence.saturating_add(1);
         match frame {

@@ -323,11 +323,9 @@ fn in_words(gaps: &[Gap]) -> Option<String> {
         return None;
     }
     let named = gaps.iter().take(GAPS_NAMED).map(|gap| format!("{}: {}", gap.path, gap.reason));
-    let mut words = named.collect::<Vec<_>>().join("; ");
-    if gaps.len() > GAPS_NAMED {
-        words.push_str(&format!("; and {} more", gaps.len() - GAPS_NAMED));
-    }
-    Some(words)
+    let more = gaps.len().saturating_sub(GAPS_NAMED);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    Some(named.chain(more).collect::<Vec<_>>().join("; "))
 }
 
 impl ImageError {
