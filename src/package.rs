@@ -26,6 +26,16 @@ pub enum PackageType {
     Deb,
     /// Alpine's apk.
     Apk,
+    /// rpm.
+    Rpm,
+    /// Python distributions; the name as the metadata writes it.
+    Pypi,
+    /// Node packages; a scope is part of the name: `@babel/core`.
+    Npm,
+    /// Go modules, the standard library among them as `stdlib`; the name is the module path.
+    Golang,
+    /// Java archives; the name is `group:artifact`, or the artifact alone where no group is confirmed.
+    Maven,
 }
 
 /// The source package that a binary package was built from; advisories often name it instead.
@@ -57,12 +67,14 @@ pub struct Package {
     pub version: String,
     /// Architecture, where the package manager keeps one.
     pub architecture: Option<String>,
-    /// The source package, when it is known; for dpkg and apk always filled in.
+    /// The source package of a distribution's package, when it is known; for dpkg and apk always filled in.
     pub source: Option<SourcePackage>,
     /// Licences as the package states them; not yet an SPDX expression.
     pub licenses: Vec<String>,
     /// Maintainer or vendor as the package states it.
     pub supplier: Option<String>,
+    /// The distribution's package that owns its files: advisories of the distribution speak for it.
+    pub owner: Option<String>,
     /// Where the evidence lies.
     pub locations: Vec<Location>,
 }
@@ -74,6 +86,20 @@ impl PackageType {
         match self {
             Self::Deb => "deb",
             Self::Apk => "apk",
+            Self::Rpm => "rpm",
+            Self::Pypi => "pypi",
+            Self::Npm => "npm",
+            Self::Golang => "golang",
+            Self::Maven => "maven",
+        }
+    }
+
+    /// Whether the packages are those of a distribution, and not of a programming language.
+    #[must_use]
+    pub fn is_of_distribution(self) -> bool {
+        match self {
+            Self::Deb | Self::Apk | Self::Rpm => true,
+            Self::Pypi | Self::Npm | Self::Golang | Self::Maven => false,
         }
     }
 }
@@ -81,21 +107,27 @@ impl PackageType {
 impl Package {
     /// The package URL, as Syft writes it and Grype reads it: `pkg:deb/debian/libc6@2.36-9?arch=amd64&distro=debian-12&…`.
     ///
-    /// `upstream` names the source package where it is another than the package itself. purl-spec, "deb" and "apk".
+    /// `upstream` names the source package where it is another than the package itself. purl-spec, "Known purl types".
     #[must_use]
     pub fn purl(&self, distro: Option<&Distro>) -> String {
         let mut purl = format!("pkg:{}/", self.package_type.as_str());
-        if let Some(distro) = distro.filter(|distro| !distro.id.is_empty()) {
+        let distro = distro.filter(|distro| self.package_type.is_of_distribution() && !distro.id.is_empty());
+        if let Some(distro) = distro {
             push_encoded(&mut purl, &distro.id);
             purl.push('/');
         }
-        push_encoded(&mut purl, &self.name);
+        self.push_name(&mut purl);
+        let (epoch, version) = match self.version.split_once(':') {
+            Some((epoch, version)) if self.package_type == PackageType::Rpm => (Some(epoch), version),
+            _ => (None, self.version.as_str()),
+        };
         purl.push('@');
-        push_encoded(&mut purl, &self.version);
+        push_encoded(&mut purl, version);
         let upstream = self.source.as_ref().and_then(|source| self.upstream(source));
         let qualifiers = [
             ("arch", self.architecture.clone()),
             ("distro", distro.and_then(Distro::release)),
+            ("epoch", epoch.map(ToOwned::to_owned)),
             ("upstream", upstream),
         ];
         let mut separator = '?';
@@ -109,6 +141,23 @@ impl Package {
             }
         }
         purl
+    }
+
+    /// Name and namespace as the type has them.
+    fn push_name(&self, purl: &mut String) {
+        match self.package_type {
+            PackageType::Pypi => push_encoded(purl, &normalized_python_name(&self.name)),
+            PackageType::Npm => match self.name.split_once('/').filter(|(scope, _)| scope.starts_with('@')) {
+                Some((scope, name)) => push_parts(purl, [scope, name]),
+                None => push_encoded(purl, &self.name),
+            },
+            PackageType::Golang => push_parts(purl, self.name.split('/')),
+            PackageType::Maven => match self.name.split_once(':') {
+                Some((group, artifact)) => push_parts(purl, [group, artifact]),
+                None => push_encoded(purl, &self.name),
+            },
+            PackageType::Deb | PackageType::Apk | PackageType::Rpm => push_encoded(purl, &self.name),
+        }
     }
 
     fn upstream(&self, source: &SourcePackage) -> Option<String> {
@@ -138,6 +187,29 @@ impl Distro {
 /// What stays as it is in a purl: unreserved characters, and the colon, which purl-spec leaves alone.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
+/// The name by which a Python distribution is known everywhere: lower case, each run of `-`, `_` and `.` one `-`. PEP 503.
+#[must_use]
+pub fn normalized_python_name(name: &str) -> String {
+    let mut normalized = String::with_capacity(name.len());
+    for character in name.chars() {
+        if !matches!(character, '-' | '_' | '.') {
+            normalized.extend(character.to_lowercase());
+        } else if !normalized.ends_with('-') {
+            normalized.push('-');
+        }
+    }
+    normalized
+}
+
+fn push_parts<'a>(purl: &mut String, parts: impl IntoIterator<Item = &'a str>) {
+    for (number, part) in parts.into_iter().enumerate() {
+        if number > 0 {
+            purl.push('/');
+        }
+        push_encoded(purl, part);
+    }
+}
+
 fn push_encoded(purl: &mut String, text: &str) {
     purl.extend(utf8_percent_encode(text, PLAIN));
 }
@@ -156,6 +228,7 @@ mod tests {
                 .map(|(name, version)| SourcePackage { name: name.to_owned(), version: version.to_owned() }),
             licenses: Vec::new(),
             supplier: None,
+            owner: None,
             locations: Vec::new(),
         }
     }
@@ -184,5 +257,30 @@ mod tests {
             assert_eq!(package.purl(Some(&distro)), purl);
         }
         assert_eq!(package("a", "1", None).purl(None), "pkg:deb/a@1?arch=amd64");
+    }
+
+    #[test]
+    fn purl_has_the_namespace_of_its_type() {
+        for (package_type, name, purl) in [
+            (PackageType::Npm, "@babel/core", "pkg:npm/%40babel/core@1"),
+            (PackageType::Npm, "left-pad", "pkg:npm/left-pad@1"),
+            (PackageType::Golang, "github.com/a/b/v2", "pkg:golang/github.com/a/b/v2@1"),
+            (PackageType::Maven, "org.slf4j:slf4j-api", "pkg:maven/org.slf4j/slf4j-api@1"),
+            (PackageType::Maven, "lonely", "pkg:maven/lonely@1"),
+            (PackageType::Pypi, "Zope._Interface", "pkg:pypi/zope-interface@1"),
+        ] {
+            let package = Package { package_type, architecture: None, ..package(name, "1", None) };
+            assert_eq!(package.purl(Some(&debian())), purl);
+        }
+    }
+
+    #[test]
+    fn epoch_of_an_rpm_is_a_qualifier() {
+        let distro = Distro { id: "rocky".to_owned(), version_id: Some("9.3".to_owned()), ..Distro::default() };
+        let package = Package { package_type: PackageType::Rpm, ..package("bind", "32:9.16.23-14.el9", None) };
+        assert_eq!(
+            package.purl(Some(&distro)),
+            "pkg:rpm/rocky/bind@9.16.23-14.el9?arch=amd64&distro=rocky-9.3&epoch=32"
+        );
     }
 }

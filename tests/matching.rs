@@ -135,6 +135,7 @@ fn packages(status: &str) -> Vec<Package> {
             }),
             licenses: Vec::new(),
             supplier: None,
+            owner: None,
             locations: Vec::new(),
         }
     };
@@ -249,6 +250,7 @@ fn alpine_image_has_its_known_vulnerabilities() {
         source: Some(SourcePackage { name: origin.to_owned(), version: version.to_owned() }),
         licenses: Vec::new(),
         supplier: None,
+        owner: None,
         locations: Vec::new(),
     };
     let distro = Distro { id: "alpine".to_owned(), version_id: Some("3.19.1".to_owned()), ..Distro::default() };

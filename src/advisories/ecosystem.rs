@@ -40,6 +40,16 @@ impl Ecosystem {
     /// # Errors
     /// There is none that is known here; the error is the name to report as without data, in words.
     pub fn of(package_type: PackageType, distro: Option<&Distro>) -> Result<Self, String> {
+        let of_language = match package_type {
+            PackageType::Pypi => Some("PyPI"),
+            PackageType::Npm => Some("npm"),
+            PackageType::Golang => Some("Go"),
+            PackageType::Maven => Some("Maven"),
+            PackageType::Deb | PackageType::Apk | PackageType::Rpm => None,
+        };
+        if let Some(name) = of_language {
+            return Ok(Self { name: name.to_owned(), release: None });
+        }
         let Some(distro) = distro else {
             return Err(format!("{} packages of an unknown distribution", package_type.as_str()));
         };

@@ -57,7 +57,8 @@ pub fn match_sbom(sbom: &Sbom, index: &Index) -> Matches {
     let mut findings = Vec::new();
     let mut without_data = BTreeSet::new();
     let mut covered: BTreeMap<PackageType, Option<(Ecosystem, Comparator)>> = BTreeMap::new();
-    for package in &sbom.packages {
+    // What the distribution's own package brought, the distribution's advisories speak for.
+    for package in sbom.packages.iter().filter(|package| package.owner.is_none()) {
         let known = covered.entry(package.package_type).or_insert_with_key(|kind| {
             let found = covered_ecosystem(*kind, distro, index);
             found.map_err(|name| without_data.insert(name)).ok()
@@ -90,7 +91,9 @@ fn covered_ecosystem(
 }
 
 fn is_readable(distro: &Distro) -> bool {
-    [PackageType::Deb, PackageType::Apk].into_iter().any(|kind| Ecosystem::of(kind, Some(distro)).is_ok())
+    [PackageType::Deb, PackageType::Apk, PackageType::Rpm]
+        .into_iter()
+        .any(|kind| Ecosystem::of(kind, Some(distro)).is_ok())
 }
 
 fn rank(finding: &Finding) -> (Reverse<Severity>, &str, &str, &str) {

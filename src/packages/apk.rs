@@ -85,6 +85,7 @@ fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
                 source: Some(source),
                 licenses: installed.license.iter().cloned().collect(),
                 supplier: installed.maintainer.clone(),
+                owner: None,
                 locations: vec![sighting.location()],
             });
         }

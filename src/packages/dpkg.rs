@@ -136,6 +136,7 @@ fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
                 source: Some(source),
                 licenses: super::copyright::licenses(squashed, &installed.name),
                 supplier: installed.maintainer.clone(),
+                owner: None,
                 locations: vec![sighting.location()],
             });
         }

@@ -20,6 +20,7 @@ fn package(package_type: PackageType, name: &str, version: &str, source: (&str, 
         source: Some(SourcePackage { name: source.0.to_owned(), version: source.1.to_owned() }),
         licenses: Vec::new(),
         supplier: None,
+        owner: None,
         locations: Vec::new(),
     }
 }

@@ -36,3 +36,5 @@ pub(super) const CONFIG: &str = "kubectl-clarity:config";
 pub(super) const PLATFORM: &str = "kubectl-clarity:platform";
 /// Ours: names and versions of the analysers.
 pub(super) const ANALYSERS: &str = "kubectl-clarity:analysers";
+/// Ours: the distribution's package that owns the files of a language's package.
+pub(super) const OWNER: &str = "kubectl-clarity:owner";

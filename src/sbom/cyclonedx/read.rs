@@ -136,7 +136,9 @@ pub fn read(json: &[u8]) -> Result<Document, ReadError> {
 
 fn package(component: ComponentView) -> Option<Package> {
     let purl = Purl::parse(component.purl.as_deref()?)?;
-    let name = Some(component.name).filter(|name| !name.is_empty()).unwrap_or(purl.name);
+    // Other tools leave the scope or group to the purl.
+    let is_whole = !component.name.is_empty() && !purl.name.ends_with(&component.name);
+    let name = if is_whole { component.name } else { purl.name };
     let version = component.version.filter(|version| !version.is_empty()).unwrap_or(purl.version);
     if name.is_empty() || version.is_empty() {
         return None;
@@ -146,6 +148,7 @@ fn package(component: ComponentView) -> Option<Package> {
     let source = trivy_source(&properties)
         .or_else(|| syft_source(purl.qualifiers.get("upstream")?, &version))
         .unwrap_or_else(|| SourcePackage { name: name.clone(), version: version.clone() });
+    let source = Some(source).filter(|_| purl.package_type.is_of_distribution());
     let licenses = component.licenses.into_iter().filter_map(|choice| {
         let named = choice.license.and_then(|license| license.id.or(license.name));
         choice.expression.or(named)
@@ -155,9 +158,10 @@ fn package(component: ComponentView) -> Option<Package> {
         name,
         version,
         architecture: purl.qualifiers.get("arch").cloned(),
-        source: Some(source),
+        source,
         licenses: licenses.collect(),
         supplier: component.supplier.and_then(|supplier| supplier.name),
+        owner: properties.get(names::OWNER).map(|owner| (*owner).to_owned()),
         locations: locations(&component.properties),
     })
 }
@@ -275,13 +279,23 @@ impl Purl {
         let package_type = match package_type.to_ascii_lowercase().as_str() {
             "deb" => PackageType::Deb,
             "apk" => PackageType::Apk,
+            "rpm" => PackageType::Rpm,
+            "pypi" => PackageType::Pypi,
+            "npm" => PackageType::Npm,
+            "golang" => PackageType::Golang,
+            "maven" => PackageType::Maven,
             _ => return None,
         };
         let (path, version) = path.rsplit_once('@').unwrap_or((path, ""));
-        let name = path.rsplit('/').next().unwrap_or(path);
+        let (namespace, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let name = match package_type {
+            PackageType::Npm | PackageType::Golang if !namespace.is_empty() => decode(path),
+            PackageType::Maven if !namespace.is_empty() => format!("{}:{}", decode(namespace), decode(name)),
+            _ => decode(name),
+        };
         let pairs = qualifiers.split('&').filter_map(|pair| pair.split_once('='));
         let qualifiers = pairs.map(|(key, value)| (key.to_ascii_lowercase(), decode(value))).collect();
-        Some(Self { package_type, name: decode(name), version: decode(version), qualifiers })
+        Some(Self { package_type, name, version: decode(version), qualifiers })
     }
 }
 

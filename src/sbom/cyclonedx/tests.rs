@@ -24,6 +24,7 @@ fn sample() -> Sbom {
         source: Some(SourcePackage { name: "glibc".to_owned(), version: "2.36-9+deb12u4".to_owned() }),
         licenses: vec!["GPL-2.0-only".to_owned(), "Some licence".to_owned()],
         supplier: Some("GNU Libc Maintainers <debian-glibc@lists.debian.org>".to_owned()),
+        owner: None,
         locations: vec![Location { path: "var/lib/dpkg/status".to_owned(), layer: Some(digest("layer")) }],
     };
     let gaps = vec![Gap { path: "app".to_owned(), reason: "cannot be read: permission denied".to_owned() }];
@@ -221,7 +222,8 @@ fn documents_of_other_tools_are_read_by_their_purls() {
                         {"name": "aquasecurity:trivy:SrcRelease", "value": "1"},
                         {"name": "aquasecurity:trivy:SrcEpoch", "value": "1"}]},
         {"type": "application", "name": "app", "components": [
-          {"type": "library", "name": "left-pad", "version": "1.0.0", "purl": "pkg:npm/left-pad@1.0.0"},
+          {"type": "library", "group": "@babel", "name": "core", "version": "7.1.0", "purl": "pkg:npm/%40babel/core@7.1.0"},
+          {"type": "library", "name": "left", "version": "1.0.0", "purl": "pkg:hackage/left@1.0.0"},
           {"type": "library", "purl": "pkg:apk/alpine/musl@1.2.4-r2"}]}
       ]}"#;
     let document = read(json).expect("readable");
@@ -230,8 +232,9 @@ fn documents_of_other_tools_are_read_by_their_purls() {
         .packages
         .iter()
         .map(|package| {
-            let source = package.source.as_ref().expect("always known");
-            format!("{} {} from {} {}", package.name, package.version, source.name, source.version)
+            let source =
+                package.source.as_ref().map(|source| format!(" from {} {}", source.name, source.version));
+            format!("{} {}{}", package.name, package.version, source.unwrap_or_default())
         })
         .collect();
     assert_eq!(
@@ -239,7 +242,8 @@ fn documents_of_other_tools_are_read_by_their_purls() {
         [
             "libc6 2.36-9 from glibc 2.36-8",
             "libssl3 3.0.11-1 from openssl 1:3.0.11-1",
-            "musl 1.2.4-r2 from musl 1.2.4-r2"
+            "musl 1.2.4-r2 from musl 1.2.4-r2",
+            "@babel/core 7.1.0",
         ]
     );
     assert_eq!(document.sbom.packages[0].licenses, ["MIT OR ISC"]);
@@ -263,16 +267,22 @@ fn word() -> impl Strategy<Value = String> {
 
 prop_compose! {
     fn package()(
-        package_type in prop::sample::select(vec![PackageType::Deb, PackageType::Apk]),
+        package_type in prop::sample::select(vec![
+            PackageType::Deb, PackageType::Apk, PackageType::Rpm, PackageType::Pypi, PackageType::Npm, PackageType::Golang,
+            PackageType::Maven,
+        ]),
         name in word(), version in word(), architecture in prop::option::of(word()),
         source in (word(), word()),
         licenses in prop::collection::vec(prop_oneof![word(), Just("MIT".to_owned()), Just("MIT AND ISC".to_owned())], 0..3),
         supplier in prop::option::of(word()),
+        owner in prop::option::of(word()),
         locations in prop::collection::vec((word(), prop::option::of(word())), 0..3),
     ) -> Package {
         let locations = locations.into_iter().map(|(path, layer)| Location { path, layer: layer.map(|l| digest(&l)) });
-        let source = Some(SourcePackage { name: source.0, version: source.1 });
-        Package { package_type, name, version, architecture, source, licenses, supplier, locations: locations.collect() }
+        let source = SourcePackage { name: source.0, version: source.1 };
+        let source = Some(source).filter(|_| package_type.is_of_distribution());
+        let locations = locations.collect();
+        Package { package_type, name, version, architecture, source, licenses, supplier, owner, locations }
     }
 }
 

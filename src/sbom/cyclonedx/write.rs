@@ -134,6 +134,7 @@ fn library(package: &Package, distro: Option<&Distro>, refs: &mut HashSet<String
         properties.push(Property::new(names::SOURCE_NAME, &source.name));
         properties.push(Property::new(names::SOURCE_VERSION, &source.version));
     }
+    properties.extend(package.owner.as_deref().map(|owner| Property::new(names::OWNER, owner)));
     for (index, location) in package.locations.iter().enumerate() {
         properties.push(Property::new(format!("{}{index}:path", names::LOCATION), &location.path));
         if let Some(layer) = &location.layer {
