@@ -63,6 +63,13 @@ pub enum Update {
         /// Jobs planned.
         jobs: usize,
     },
+    /// A scanner pod has come to a new stage of its life.
+    Pod {
+        /// Its namespace.
+        namespace: String,
+        /// What has happened.
+        stage: &'static str,
+    },
     /// A Job waits, in the cluster's own words.
     Waiting {
         /// Namespace and name of the Job.

@@ -201,7 +201,11 @@ impl Progress {
                 let at = shown.started.elapsed().as_millis();
                 shown.line(&format!("{stage}: {} ms (at {at} ms)", took.as_millis()));
             }
-            Update::Stage(..) => {}
+            Update::Pod { namespace, stage } if self.verbosity > 0 => {
+                let at = shown.started.elapsed().as_millis();
+                shown.line(&format!("namespace {namespace}: {stage} (at {at} ms)"));
+            }
+            Update::Stage(..) | Update::Pod { .. } => {}
         }
     }
 

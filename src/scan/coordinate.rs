@@ -242,7 +242,9 @@ fn note(notes: &mut Vec<String>, on: &impl Fn(Update), new: Vec<String>) {
 fn say(on: &impl Fn(Update), targets: &[Target], place: &Place, images: &[usize], event: Progress) {
     let image = |number: usize| images.get(number).copied();
     match event {
-        Progress::Created | Progress::Running | Progress::Finished { .. } => {}
+        Progress::Created => on(Update::Pod { namespace: place.namespace.clone(), stage: "job created" }),
+        Progress::Running => on(Update::Pod { namespace: place.namespace.clone(), stage: "scanner runs" }),
+        Progress::Finished { .. } => {}
         Progress::Waiting(text) => {
             on(Update::Waiting { job: format!("scanner pod in namespace {}", place.namespace), text });
         }
