@@ -2,15 +2,17 @@
 //! plain reading of the records by `dpkg --compare-versions` gives.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use clarity::advisories::matching::{match_sbom, wanted};
 use clarity::advisories::{Index, OsvSource, load};
 use clarity::package::{Distro, Package, PackageType, SourcePackage};
 use clarity::sbom::Sbom;
-use serde_json::Value;
+
+use records::{Implied, Installed, Said, dpkg_less, implied, records};
+
+#[path = "cluster/records.rs"]
+mod records;
 
 /// Binary packages of some sources in `tests/osv`; others are named as their source is.
 const BINARIES: [(&str, &[&str]); 8] = [
@@ -24,54 +26,11 @@ const BINARIES: [(&str, &[&str]); 8] = [
     ("nginx", &["nginx", "nginx-common"]),
 ];
 
-/// What a record says about one package of one ecosystem.
-struct Said {
-    record: String,
-    vulnerabilities: BTreeSet<String>,
-    source: String,
-    /// `introduced`, `fixed` pairs as they stand; none of the records of Debian has another shape.
-    pairs: Vec<(String, Option<String>)>,
-}
-
 fn index(sbom: &Sbom) -> Index {
     let source = OsvSource::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/osv")).expect("records");
     let index = load(&source, &wanted([sbom])).expect("readable records");
     assert_eq!(index.notes(), [""; 0]);
     index
-}
-
-/// Reads the records without any code of ours.
-fn records(ecosystem: &str) -> Vec<Said> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/osv/Debian");
-    let mut said = Vec::new();
-    for file in std::fs::read_dir(folder).expect("a folder") {
-        let text = std::fs::read_to_string(file.expect("an entry").path()).expect("text");
-        let record: Value = serde_json::from_str(&text).expect("json");
-        let upstream = record["upstream"].as_array().cloned().unwrap_or_default();
-        let mut vulnerabilities: BTreeSet<String> =
-            upstream.iter().map(|id| id.as_str().expect("an id").to_owned()).collect();
-        if vulnerabilities.is_empty() {
-            vulnerabilities.insert(record["id"].as_str().expect("an id").to_owned());
-        }
-        for affected in record["affected"].as_array().expect("a list") {
-            if affected["package"]["ecosystem"] != ecosystem {
-                continue;
-            }
-            let events = affected["ranges"][0]["events"].as_array().expect("a list");
-            let text = |event: &Value, key: &str| event[key].as_str().map(ToOwned::to_owned);
-            let pairs = events.chunks(2).map(|pair| {
-                let introduced = text(&pair[0], "introduced").expect("it comes first");
-                (introduced, pair.get(1).map(|event| text(event, "fixed").expect("it comes second")))
-            });
-            said.push(Said {
-                record: record["id"].as_str().expect("an id").to_owned(),
-                vulnerabilities: vulnerabilities.clone(),
-                source: affected["package"]["name"].as_str().expect("a name").to_owned(),
-                pairs: pairs.collect(),
-            });
-        }
-    }
-    said
 }
 
 /// A dpkg status of a few hundred packages: every source of the records at versions around its fixes, and as many
@@ -142,25 +101,9 @@ fn packages(status: &str) -> Vec<Package> {
     stanzas.map(package).collect()
 }
 
-/// Asks dpkg for pairs of versions whether the first is less, all in one shell.
-fn dpkg_less(pairs: &BTreeSet<(String, String)>) -> BTreeMap<(String, String), bool> {
-    let script = "while read -r a b; do dpkg --compare-versions \"$a\" lt \"$b\"; echo $?; done";
-    let mut shell = Command::new("sh")
-        .args(["-c", script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("a shell");
-    let mut stdin = shell.stdin.take().expect("it was piped");
-    let lines = pairs.clone();
-    let writer = std::thread::spawn(move || {
-        lines.iter().try_for_each(|(a, b)| stdin.write_all(format!("{a} {b}\n").as_bytes()))
-    });
-    let output = shell.wait_with_output().expect("the shell ends");
-    writer.join().expect("no panic").expect("the shell reads all");
-    let answers = String::from_utf8(output.stdout).expect("digits");
-    assert_eq!(answers.lines().count(), pairs.len());
-    pairs.iter().cloned().zip(answers.lines().map(|line| line == "0")).collect()
+fn installed(package: &Package) -> Installed {
+    let source = package.source.clone().expect("every package has one");
+    Installed { name: package.name.clone(), source: source.name, source_version: source.version }
 }
 
 #[test]
@@ -171,40 +114,15 @@ fn findings_are_what_dpkg_and_the_records_imply() {
         let packages = packages(&status(&said));
         assert!(packages.len() > 100, "{} packages", packages.len());
 
-        let sources: Vec<&SourcePackage> =
-            packages.iter().filter_map(|package| package.source.as_ref()).collect();
-        let mut pairs = BTreeSet::new();
-        for said in &said {
-            for source in sources.iter().filter(|source| source.name == said.source) {
-                for (introduced, fixed) in &said.pairs {
-                    assert_eq!(introduced, "0");
-                    pairs.extend(fixed.iter().map(|fixed| (source.version.clone(), fixed.clone())));
-                }
-            }
-        }
-        let less = dpkg_less(&pairs);
-
-        let mut expected: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-        for package in &packages {
-            let source = package.source.as_ref().expect("every package has one");
-            for said in said.iter().filter(|said| said.source == source.name) {
-                let is_affected = said.pairs.iter().any(|(_, fixed)| match fixed {
-                    Some(fixed) => less[&(source.version.clone(), fixed.clone())],
-                    None => true,
-                });
-                for vulnerability in said.vulnerabilities.iter().filter(|_| is_affected) {
-                    let key = (package.name.clone(), vulnerability.clone());
-                    expected.entry(key).or_default().insert(said.record.clone());
-                }
-            }
-        }
+        let installed: Vec<Installed> = packages.iter().map(installed).collect();
+        let expected = implied(&said, &installed, dpkg_less);
 
         let distro =
             Distro { id: "debian".to_owned(), version_id: Some(release.to_owned()), ..Distro::default() };
         let sbom = Sbom { distro: Some(distro), packages, gaps: Vec::new() };
         let matches = match_sbom(&sbom, &index(&sbom));
         assert_eq!(matches.without_data, [""; 0]);
-        let mut found: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+        let mut found = Implied::new();
         for finding in &matches.findings {
             let mut ids = BTreeSet::from([finding.advisory.clone()]);
             ids.extend(finding.aliases.iter().cloned());

@@ -1,0 +1,160 @@
+//! What the tests find around them: the cluster, its registry, the fixture images, and a scanner image made from the
+//! program under test.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Where things are.
+pub(crate) struct Environment {
+    /// The registry that wants a password, by the name that pods use.
+    pub(crate) registry: String,
+    /// The same content for everyone.
+    pub(crate) public: String,
+    /// The authority that signed both registries' certificates.
+    pub(crate) registry_ca: String,
+    /// Name and password of the registry.
+    pub(crate) credential: (String, String),
+    /// The scanner made from this build, where everyone can pull it.
+    pub(crate) scanner: String,
+    /// The same where a credential is needed.
+    pub(crate) private_scanner: String,
+    /// The registry's address outside the cluster.
+    pub(crate) address: String,
+    images: PathBuf,
+    cache: PathBuf,
+}
+
+static ENVIRONMENT: LazyLock<Result<Environment, String>> = LazyLock::new(Environment::find);
+
+/// The environment of all tests.
+///
+/// # Panics
+/// There is no cluster; the message says how to get one.
+pub(crate) fn environment() -> &'static Environment {
+    match &*ENVIRONMENT {
+        Ok(environment) => environment,
+        Err(why) => panic!(
+            "{why}\n\nThese tests want a cluster. All at once: scripts/test\nOr step by step:\n  \
+             scripts/cluster up 2\n  eval \"$(scripts/cluster env)\"\n  tests/images/build && scripts/shop\n"
+        ),
+    }
+}
+
+impl Environment {
+    fn find() -> Result<Self, String> {
+        let variable = |name: &str| std::env::var(name).map_err(|_| format!("{name} is not set"));
+        let cache = PathBuf::from(variable("CLARITY_CACHE")?);
+        let kubeconfig = variable("KUBECONFIG")?;
+        if !Path::new(&kubeconfig).starts_with(&cache) {
+            return Err(format!("KUBECONFIG is {kubeconfig}, which is not the cluster made for tests"));
+        }
+        let ready = Command::new("kubectl").args(["--request-timeout=10s", "get", "--raw", "/readyz"]).output();
+        let ready = ready.map_err(|error| format!("cannot run kubectl: {error}"))?;
+        if !ready.status.success() {
+            return Err(format!("the cluster does not answer: {}", String::from_utf8_lossy(&ready.stderr)));
+        }
+        let (registry, public) = (variable("CLARITY_REGISTRY")?, variable("CLARITY_PUBLIC_REGISTRY")?);
+        let address = variable("CLARITY_REGISTRY_ADDRESS")?;
+        let registry_ca = variable("CLARITY_REGISTRY_CA")?;
+        let digest = push_scanner(&address, &registry_ca)?;
+        Ok(Self {
+            scanner: format!("{public}/clarity/scanner@{digest}"),
+            private_scanner: format!("{registry}/clarity/scanner@{digest}"),
+            registry,
+            public,
+            registry_ca,
+            credential: (variable("CLARITY_REGISTRY_USER")?, variable("CLARITY_REGISTRY_PASSWORD")?),
+            address,
+            images: PathBuf::from(variable("CLARITY_IMAGES")?),
+            cache,
+        })
+    }
+
+    /// Digest of a fixture image.
+    pub(crate) fn digest(&self, fixture: &str) -> String {
+        let index = self.layout(fixture).join("index.json");
+        let text = std::fs::read_to_string(&index).expect("the fixtures are made by tests/images/build");
+        let index: Value = serde_json::from_str(&text).expect("json");
+        index["manifests"][0]["digest"].as_str().expect("a digest").to_owned()
+    }
+
+    /// The OCI layout of a fixture image.
+    pub(crate) fn layout(&self, fixture: &str) -> PathBuf {
+        self.images.join(fixture).join("oci")
+    }
+
+    /// What dpkg or apk says is installed in a fixture image: rows of tab-separated fields.
+    pub(crate) fn packages(&self, fixture: &str) -> Vec<Vec<String>> {
+        let file = self.images.join(fixture).join("packages.tsv");
+        let text = std::fs::read_to_string(file).expect("the fixtures are made by tests/images/build");
+        text.lines().map(|line| line.split('\t').map(ToOwned::to_owned).collect()).collect()
+    }
+
+    /// A file of the cluster's own certificate authority.
+    pub(crate) fn pki(&self, name: &str) -> PathBuf {
+        self.cache.join("cluster/pki").join(name)
+    }
+}
+
+/// Puts the scanner that was built beside the plugin into the registry; its digest. By digest it cannot be mistaken
+/// for an earlier one that a node still has.
+fn push_scanner(address: &str, ca: &str) -> Result<String, String> {
+    let pushed = Command::new(env!("CARGO_BIN_EXE_kubectl-clarity"))
+        .args(["image", "push", &format!("{address}/clarity/scanner:test"), "--registry-ca", ca])
+        .output()
+        .map_err(|error| format!("cannot run the plugin: {error}"))?;
+    let said = String::from_utf8_lossy(&pushed.stdout);
+    match said.trim().split_once('@') {
+        Some((_, digest)) if pushed.status.success() => Ok(digest.to_owned()),
+        _ => Err(format!("cannot push the scanner: {}", String::from_utf8_lossy(&pushed.stderr))),
+    }
+}
+
+/// Runs kubectl with a manifest on its input; what it printed.
+///
+/// # Panics
+/// It failed.
+pub(crate) fn kubectl_with(arguments: &[&str], input: &Value) -> String {
+    use std::io::Write as _;
+    let mut kubectl = Command::new("kubectl")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("kubectl");
+    let mut stdin = kubectl.stdin.take().expect("it was piped");
+    stdin.write_all(input.to_string().as_bytes()).expect("kubectl reads it");
+    drop(stdin);
+    let output = kubectl.wait_with_output().expect("kubectl ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "kubectl {}: {said}", arguments.join(" "));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// Runs kubectl; what it printed.
+///
+/// # Panics
+/// It failed.
+pub(crate) fn kubectl(arguments: &[&str]) -> String {
+    kubectl_with(arguments, &Value::Null)
+}
+
+/// Tries until there is an answer.
+///
+/// # Panics
+/// There was none in time.
+pub(crate) fn wait_for<T>(what: &str, seconds: u64, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(answer) = attempt() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {seconds} s");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,22 @@
+//! Tests on a real cluster with a private registry: the real program as a person would run it, looked at from outside.
+//!
+//! They want the cluster of `scripts/cluster up 2`, the images of `tests/images/build` and the namespace of
+//! `scripts/shop`; `scripts/test` sees to all of it. Without, every test fails and says so. Each test works in
+//! namespaces of its own, so they run side by side.
+
+mod bad_input;
+mod environment;
+mod findings;
+mod interruption;
+mod jobs;
+mod loss;
+mod namespace;
+mod plugin;
+mod records;
+mod refusals;
+mod registries;
+mod registry;
+mod rights;
+mod scanner_image;
+mod shop;
+mod terminal;
