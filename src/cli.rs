@@ -17,6 +17,8 @@ use crate::registry::ProxySettings;
 
 /// What is running in a cluster, what is inside it, and what is wrong with it
 #[derive(Debug, Parser)]
+// As for kubectl, the last of several flags counts.
+#[command(args_override_self = true)]
 #[command(name = "kubectl-clarity", bin_name = "kubectl clarity", version, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
