@@ -14,6 +14,9 @@ pub use spec::{JobSettings, PodTask, alterations, desired_job};
 /// Name of the scanner's container.
 pub const CONTAINER: &str = "scan";
 
+/// The program in the scanner's image.
+pub const SCANNER: &str = "/clarity-scan";
+
 /// Annotation of a Job: what it reads, as JSON, so that any machine can rebuild the state of the scan.
 pub const IMAGES_ANNOTATION: &str = "kubectl-clarity.io/images";
 

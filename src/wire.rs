@@ -163,6 +163,8 @@ pub enum FailureKind {
     Unsupported,
     /// The registry could not be reached or did not answer in time.
     Unreachable,
+    /// No known authority signed the registry's certificate.
+    UnknownIssuer,
     /// The image's own content is damaged or beyond a limit.
     Damaged,
     /// A file does not fit the memory: alone, with this many bytes, it may.

@@ -94,13 +94,15 @@ pub async fn discover(client: &Client, scope: &Scope) -> Result<Discovery, Disco
     let mut own = 0_usize;
     for pod in pods {
         if is_ours(&pod.metadata) {
-            own += 1;
+            // One that is going is of a scan that has just ended.
+            own += usize::from(pod.metadata.deletion_timestamp.is_none());
             continue;
         }
         discovery.containers.extend(containers_of(&pod, &platforms, &cron_jobs));
     }
     if own > 0 {
-        discovery.notes.push(format!("{own} pods of other scans are left out (label {SCAN_LABEL})"));
+        let pods = if own == 1 { "1 pod".to_owned() } else { format!("{own} pods") };
+        discovery.notes.push(format!("left out: {pods} of other scans (label {SCAN_LABEL})"));
     }
     select_targets(&mut discovery, scope)?;
     let by_place = |c: &Container| {

@@ -361,8 +361,10 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
     }
 
     fn pod_event(&mut self, event: &ApiEvent) {
-        if event.type_.as_deref() == Some("Warning") && !self.running {
-            let reason = event.reason.as_deref().unwrap_or_default();
+        let reason = event.reason.as_deref().unwrap_or_default();
+        // These the pod's own status tells too, and as what they are.
+        let is_told = matches!(reason, "Failed" | "BackOff" | "FailedScheduling");
+        if event.type_.as_deref() == Some("Warning") && !self.running && !is_told {
             let message = event.message.as_deref().unwrap_or_default();
             self.say_waiting(&format!("{reason}: {message}"));
         }

@@ -11,7 +11,9 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{CONTAINER, GROUP_ANNOTATION, IMAGES_ANNOTATION, MEMORY, REQUESTER_ANNOTATION, SCOPE_ANNOTATION};
+use super::{
+    CONTAINER, GROUP_ANNOTATION, IMAGES_ANNOTATION, MEMORY, REQUESTER_ANNOTATION, SCANNER, SCOPE_ANNOTATION,
+};
 use crate::cluster::{NAME, SCAN_LABEL};
 use crate::plan::Place;
 use crate::wire::{LOG_BUDGET, LOG_BUDGET_ALONE, Task, TaskImage};
@@ -194,7 +196,7 @@ fn container(task: &PodTask, settings: &JobSettings) -> Container {
     Container {
         name: CONTAINER.to_owned(),
         image: Some(settings.scanner_image.clone()),
-        command: Some(vec!["/clarity-scan".to_owned(), "run".to_owned()]),
+        command: Some(vec![SCANNER.to_owned(), "run".to_owned()]),
         env: Some(vec![EnvVar { name: Task::VARIABLE.to_owned(), value: Some(told), value_from: None }]),
         resources: Some(ResourceRequirements {
             requests: Some(quantities("100m", memory.clone())),

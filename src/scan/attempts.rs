@@ -79,9 +79,11 @@ impl Attempts {
                 self.in_own_pod(needed.min(limits.max_memory))
             }
             FailureKind::NeedsOwnLog if !self.alone => self.in_own_pod(MEMORY),
-            FailureKind::Unauthorized | FailureKind::Gone | FailureKind::Unreachable | FailureKind::Damaged => {
-                self.next_route(target, failure.reason.clone(), |_| true)
-            }
+            FailureKind::Unauthorized
+            | FailureKind::Gone
+            | FailureKind::Unreachable
+            | FailureKind::UnknownIssuer
+            | FailureKind::Damaged => self.next_route(target, failure.reason.clone(), |_| true),
             _ => failed(failure.reason.clone()),
         }
     }

@@ -13,7 +13,7 @@ use crate::cluster::Connection;
 use crate::job::{self, GroupEnd, JobSettings, MEMORY, PodTask, Problem, Progress};
 use crate::plan::{Place, ScanPlan, Target};
 use crate::sbom::{Sbom, cyclonedx};
-use crate::wire::{DocumentName, TaskImage};
+use crate::wire::{DocumentName, Failure, FailureKind, TaskImage};
 
 /// Time that a pod must have to be worth its start.
 const LEAST: Duration = Duration::from_secs(5);
@@ -112,8 +112,8 @@ pub(super) async fn coordinate(with: &Coordination<'_>, on: &(impl Fn(Update) + 
             Some(ended) = running.join_next() => {
                 let Ok((work, end)) = ended else { continue };
                 remove(with, &work, &end, &mut removing);
+                note(&mut reading.notes, on, advice(&end));
                 note(&mut reading.notes, on, end.notes);
-                note(&mut reading.notes, on, end.problem.as_ref().and_then(advice).into_iter().collect());
                 for ((target, _), image) in work.images.iter().zip(end.images) {
                     let limits = Limits { max_memory: with.config.max_memory };
                     let step = attempts[*target].next(&targets[*target], image, end.problem.as_ref(), limits);
@@ -135,12 +135,26 @@ pub(super) async fn coordinate(with: &Coordination<'_>, on: &(impl Fn(Update) + 
 }
 
 /// What a person can do about a problem that the whole scan has.
-fn advice(problem: &Problem) -> Option<String> {
-    matches!(problem, Problem::ScannerImage(_)).then(|| {
-        "put the scanner's image where the nodes can pull it, `kubectl clarity image push REF`, and name it, \
-         `kubectl clarity scan --scanner-image REF` (with --scanner-pull-secret NAME if it needs a credential)"
-            .to_owned()
-    })
+fn advice(end: &GroupEnd) -> Vec<String> {
+    let mut advice = Vec::new();
+    match &end.problem {
+        Some(Problem::ScannerImage(_)) => advice.push(
+            "put the scanner's image where the nodes can pull it, `kubectl clarity image push REF`, and name it, \
+             `kubectl clarity scan --scanner-image REF` (with --scanner-pull-secret NAME if it needs a credential)",
+        ),
+        // It could be started only if it were another image's.
+        Some(Problem::Setup(text)) if text.contains(job::SCANNER) => advice.push(
+            "--scanner-image names an image without the scanner; `kubectl clarity image push REF` makes one with it",
+        ),
+        _ => {}
+    }
+    let is_issuer = |image: &job::ImageEnd| {
+        matches!(image, job::ImageEnd::Failed(Failure { kind: FailureKind::UnknownIssuer, .. }))
+    };
+    if end.images.iter().any(is_issuer) {
+        advice.push("give the authority of the registry's certificate: --registry-ca FILE");
+    }
+    advice.into_iter().map(ToOwned::to_owned).collect()
 }
 
 type Told = (Place, Vec<usize>, Progress);

@@ -368,10 +368,10 @@ fn pull_kind(error: &PullError) -> FailureKind {
         PullError::DigestMismatch { .. } | PullError::SizeMismatch { .. } | PullError::TooLarge { .. } => {
             FailureKind::Damaged
         }
+        PullError::UnknownIssuer { .. } => FailureKind::UnknownIssuer,
         PullError::RateLimited { .. }
         | PullError::Refused { .. }
         | PullError::Protocol { .. }
-        | PullError::UnknownIssuer { .. }
         | PullError::Tls { .. }
         | PullError::PlainHttp { .. }
         | PullError::Connect { .. }
