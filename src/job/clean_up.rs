@@ -34,7 +34,7 @@ pub async fn delete(client: &Client, namespace: &str, name: &str, uid: &str) -> 
         Ok(_) => Ok(()),
         // Gone, or another Job has taken the name: 409 for a UID that differs.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-        Err(error) => Err(ApiError::new(format!("delete job {name} in namespace {namespace:?}"), &error)),
+        Err(error) => Err(ApiError::new(format!("delete jobs in namespace {namespace:?}"), &error)),
     }
 }
 

@@ -7,7 +7,7 @@ use futures::stream::{BoxStream, StreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event as ApiEvent, Pod};
-use kube::api::{Api, PostParams};
+use kube::api::{Api, ListParams, PostParams};
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watcher};
 use kube::{Client, ResourceExt as _};
@@ -111,10 +111,15 @@ async fn create(jobs: &Api<Job>, desired: &Job, namespace: &str) -> Result<Job, 
     match jobs.create(&PostParams::default(), desired).await {
         Ok(job) => Ok(job),
         Err(kube::Error::Api(status)) => Err(ApiError::new(action(), &kube::Error::Api(status))),
-        Err(error) => match jobs.get_opt(&desired.name_any()).await {
-            Ok(Some(job)) if job.labels().get(SCAN_LABEL) == desired.labels().get(SCAN_LABEL) => Ok(job),
-            _ => Err(ApiError::new(action(), &error)),
-        },
+        Err(error) => {
+            // A list instead of a get: that right is needed anyway.
+            let by_name = ListParams::default().fields(&format!("metadata.name={}", desired.name_any()));
+            let found = jobs.list(&by_name).await.ok().and_then(|found| found.items.into_iter().next());
+            match found {
+                Some(job) if job.labels().get(SCAN_LABEL) == desired.labels().get(SCAN_LABEL) => Ok(job),
+                _ => Err(ApiError::new(action(), &error)),
+            }
+        }
     }
 }
 
@@ -141,6 +146,7 @@ struct Run<'a, F> {
     events: Api<ApiEvent>,
     jobs: Api<Job>,
     desired: &'a Job,
+    namespace: String,
     name: String,
     uid: String,
     scan: String,
@@ -169,6 +175,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
             events: Api::namespaced(client.clone(), namespace),
             jobs: Api::namespaced(client.clone(), namespace),
             desired,
+            namespace: namespace.to_owned(),
             name: job.name_any(),
             uid: job.uid().unwrap_or_default(),
             receiver: Receiver::new(&scan, u32::try_from(images).unwrap_or(u32::MAX)),
@@ -224,8 +231,8 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                         return Some(pod_end(&pod).unwrap_or(Problem::Deleted));
                     }
                     Ok(_) => {}
-                    Err(error) => if let Some(error) = lasting(&error) {
-                        return Some(Problem::Watch(ApiError::new("watch pods", error)));
+                    Err(error) => if let Some(error) = missing_right(&error, "pods", &self.namespace) {
+                        return Some(Problem::Watch(error));
                     },
                 },
                 Some(event) = jobs.next() => match event {
@@ -235,8 +242,12 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                         }
                     }
                     Ok(watcher::Event::Delete(_)) => return Some(Problem::Deleted),
+                    Ok(_) => {}
                     // The pod alone tells nearly as much.
-                    Ok(_) | Err(_) => {}
+                    Err(error) => if let Some(error) = missing_right(&error, "jobs", &self.namespace) {
+                        self.notes.push(format!("{error}: what happens to the scanner's Job may be noticed late"));
+                        jobs = futures::stream::pending().boxed();
+                    },
                 },
                 Some(event) = events.next() => if let Ok(watcher::Event::Apply(event) | watcher::Event::InitApply(event)) = event
                     && let Some(problem) = event_problem(&event) {
@@ -254,6 +265,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                             return None;
                         }
                     }
+                    LogEvent::Over(Some(error)) if is_missing_right(&error) => return Some(Problem::Log(error)),
                     LogEvent::Over(error) => {
                         self.log = None;
                         self.log_error = error;
@@ -281,7 +293,8 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
         let missing =
             |images: &[Option<ImageEnd>]| images.iter().any(|end| matches!(end, None | Some(ImageEnd::Lost)));
         let mut open = None;
-        if missing(&self.images) && self.running && !interrupted {
+        let unreadable = matches!(problem, Some(Problem::Log(_)));
+        if missing(&self.images) && self.running && !interrupted && !unreadable {
             let fresh = Receiver::new(&self.scan, u32::try_from(self.images.len()).unwrap_or(u32::MAX));
             let first = std::mem::replace(&mut self.receiver, fresh).finish();
             open = first.open;
@@ -418,11 +431,17 @@ fn pod_end(pod: &Pod) -> Option<Problem> {
     }
 }
 
-/// An error of a watch that trying again does not mend: a missing right.
-fn lasting(error: &watcher::Error) -> Option<&kube::Error> {
-    let (watcher::Error::InitialListFailed(cause) | watcher::Error::WatchStartFailed(cause)) = error else {
-        return None;
+/// An error of a watch that trying again does not mend.
+fn missing_right(error: &watcher::Error, resource: &str, namespace: &str) -> Option<ApiError> {
+    let (verb, cause) = match error {
+        watcher::Error::InitialListFailed(cause) => ("list", cause),
+        watcher::Error::WatchStartFailed(cause) => ("watch", cause),
+        _ => return None,
     };
-    let refusal = ApiError::new("watch pods", cause).refusal;
-    matches!(refusal, Refusal::Forbidden(_) | Refusal::Unauthenticated(_)).then_some(cause)
+    let error = ApiError::new(format!("{verb} {resource} in namespace {namespace:?}"), cause);
+    is_missing_right(&error).then_some(error)
+}
+
+fn is_missing_right(error: &ApiError) -> bool {
+    matches!(error.refusal, Refusal::Forbidden(_) | Refusal::Unauthenticated(_))
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempts::{Attempts, End, Limits, Step};
 use super::{ScanConfig, Update};
-use crate::cluster::Connection;
+use crate::cluster::{Connection, Refusal};
 use crate::job::{self, GroupEnd, JobSettings, MEMORY, PodTask, Problem, Progress};
 use crate::plan::{Place, ScanPlan, Target};
 use crate::sbom::{Sbom, cyclonedx};
@@ -240,7 +240,11 @@ fn remove(with: &Coordination<'_>, work: &Work, end: &GroupEnd, removing: &mut J
     let (client, namespace) = (with.connection.client.clone(), work.place.namespace.clone());
     removing.spawn(async move {
         let removed = job::delete(&client, &namespace, &job, &uid).await;
-        removed.err().map(|error| format!("{error}: {}; it expires by itself", error.refusal))
+        removed.err().map(|error| match error.refusal {
+            // The server would only say the same with the person's name.
+            Refusal::Forbidden(_) => format!("{error}: job {job} stays until it expires"),
+            _ => format!("{error}: {}: job {job} stays until it expires", error.refusal),
+        })
     });
 }
 
