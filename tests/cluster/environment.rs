@@ -22,8 +22,8 @@ pub(crate) struct Environment {
     pub(crate) scanner: String,
     /// The same where a credential is needed.
     pub(crate) private_scanner: String,
-    /// The registry's address outside the cluster.
-    pub(crate) address: String,
+    /// Folder whose pods the kubelet of the first node runs by itself.
+    pub(crate) static_pods: PathBuf,
     images: PathBuf,
     cache: PathBuf,
 }
@@ -68,7 +68,7 @@ impl Environment {
             public,
             registry_ca,
             credential: (variable("CLARITY_REGISTRY_USER")?, variable("CLARITY_REGISTRY_PASSWORD")?),
-            address,
+            static_pods: PathBuf::from(variable("CLARITY_STATIC_PODS")?),
             images: PathBuf::from(variable("CLARITY_IMAGES")?),
             cache,
         })
@@ -112,6 +112,20 @@ fn push_scanner(address: &str, ca: &str) -> Result<String, String> {
         Some((_, digest)) if pushed.status.success() => Ok(digest.to_owned()),
         _ => Err(format!("cannot push the scanner: {}", String::from_utf8_lossy(&pushed.stderr))),
     }
+}
+
+/// A certificate authority that signed nothing here: a folder that holds it while it lives, and its path.
+pub(crate) fn another_authority() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=another", "-days", "2"])
+        .args(["-keyout", &path("key"), "-out", &path("ca")])
+        .output()
+        .expect("openssl");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let ca = path("ca");
+    (folder, ca)
 }
 
 /// Runs kubectl with a manifest on its input; what it printed.

@@ -64,9 +64,9 @@ fn findings_of_three_namespaces_are_what_dpkg_and_the_records_imply() {
 /// What the records imply for what is installed in a fixture.
 fn expected(fixture: &str, ecosystem: &str) -> Found {
     let is_debian = ecosystem.starts_with("Debian");
-    let installed = environment().packages(fixture).into_iter().map(|row| match is_debian {
-        true => Installed { name: row[0].clone(), source: row[3].clone(), source_version: row[4].clone() },
-        false => Installed { name: row[0].clone(), source: row[2].clone(), source_version: row[1].clone() },
+    let installed = environment().packages(fixture).into_iter().map(|row| {
+        let (source, version) = if is_debian { (3, 4) } else { (2, 1) };
+        Installed { name: row[0].clone(), source: row[source].clone(), source_version: row[version].clone() }
     });
     let installed: Vec<Installed> = installed.collect();
     assert!(!installed.is_empty(), "{fixture}");

@@ -4,8 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
-use crate::namespace::Namespace;
-use crate::namespace::{PullSecret, waiting_pod};
+use crate::namespace::{Namespace, PullSecret, waiting_pod};
 use crate::plugin::{Ended, Plugin, scan_with_job_in};
 use crate::registry::SlowRegistry;
 

@@ -12,6 +12,7 @@ mod jobs;
 mod loss;
 mod namespace;
 mod plugin;
+mod pods;
 mod records;
 mod refusals;
 mod registries;

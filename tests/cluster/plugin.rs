@@ -52,7 +52,7 @@ impl Plugin {
             .with(scope)
     }
 
-    /// More arguments. Of flags that are given twice the test takes care itself.
+    /// More arguments; of a flag that is given twice the last counts.
     pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
         self.0.args(arguments);
         self
@@ -88,7 +88,7 @@ impl Plugin {
             said,
             stderr: Some(std::thread::spawn(move || {
                 for line in stderr.lines() {
-                    heard.0.lock().expect("no panic").push_str(&format!("{}\n", line.expect("text")));
+                    *heard.0.lock().expect("no panic") += &(line.expect("text") + "\n");
                     heard.1.notify_all();
                 }
             })),
@@ -181,6 +181,15 @@ impl Ended {
         assert_eq!(images.len(), 1, "{images:#?}");
         state(&images[0])
     }
+}
+
+/// Asserts that a reason has all these words, and that it is one that a person would read.
+#[track_caller]
+pub(crate) fn assert_has(reason: &str, words: &[&str]) {
+    for words in words {
+        assert!(reason.contains(words), "{words:?} is not in {reason:?}");
+    }
+    assert!(reason.len() < 400, "{} characters: {reason:?}", reason.len());
 }
 
 /// State and reason of an image or container of a report.

@@ -69,7 +69,7 @@ impl SlowRegistry {
     /// Waits until so many readers have come to the middle of a layer.
     pub(crate) fn wait_until_read_by(&self, readers: usize) {
         let state = self.gate.state.lock().expect("no panic");
-        let wait = Duration::from_secs(60);
+        let wait = Duration::from_mins(1);
         let (state, waited) = self
             .gate
             .changed
