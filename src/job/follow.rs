@@ -276,8 +276,8 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                         if self.log_tries > LOG_TRIES {
                             return Some(self.log_error.take().map_or(Problem::LogCut, Problem::Log));
                         }
-                        tokio::time::sleep(Duration::from_millis(50) * self.log_tries * self.log_tries).await;
-                        self.open_log(Part { follow: true, since: self.log_from });
+                        let pause = Duration::from_millis(50).saturating_mul(1 << self.log_tries.min(5));
+                        self.open_log(Part { follow: true, since: self.log_from, after: pause });
                     }
                 },
             }
@@ -298,7 +298,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
             let fresh = Receiver::new(&self.scan, u32::try_from(self.images.len()).unwrap_or(u32::MAX));
             let first = std::mem::replace(&mut self.receiver, fresh).finish();
             open = first.open;
-            self.open_log(Part { follow: false, since: None });
+            self.open_log(Part { follow: false, since: None, after: Duration::ZERO });
             while let Some(LogEvent::Line(_, line)) = receive(&mut self.log).await {
                 self.line(&line);
             }
@@ -393,7 +393,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
     fn start_log(&mut self) {
         if !self.running {
             self.running = true;
-            self.open_log(Part { follow: true, since: None });
+            self.open_log(Part { follow: true, since: None, after: Duration::ZERO });
         }
     }
 

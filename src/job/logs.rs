@@ -1,5 +1,7 @@
 //! The log of a pod, line by line, from a point in time, with a bound on every line.
 
+use std::time::Duration;
+
 use futures::{AsyncBufRead, AsyncBufReadExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -29,10 +31,13 @@ pub(super) struct Part {
     pub(super) follow: bool,
     /// Leave out what was printed before, to the second.
     pub(super) since: Option<Timestamp>,
+    /// Wait this long first: the stream has just broken.
+    pub(super) after: Duration,
 }
 
 /// Reads a pod's log into a channel; the last event is [`LogEvent::Over`].
 pub(super) async fn read(pods: Api<Pod>, pod: String, part: Part, lines: Sender<LogEvent>) {
+    tokio::time::sleep(part.after).await;
     let params = LogParams {
         container: Some(CONTAINER.to_owned()),
         follow: part.follow,

@@ -6,17 +6,17 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::frame::{Frame, Line, parse_line};
-use super::{DocumentHeader, DocumentName, Failure, MAX_IMAGES, Message, Outcome};
+use super::{DocumentHeader, DocumentName, Failure, LOG_BUDGET_ALONE, MAX_IMAGES, Message, Outcome};
 use crate::image::Digest;
 
-/// Most bytes of one document when unpacked.
-const MAX_DOCUMENT: u64 = 64 << 20;
+/// Most bytes of one document when unpacked. An SBOM of 20,000 packages has some 25 MiB.
+const MAX_DOCUMENT: u64 = 32 << 20;
 
-/// Most bytes of one document as sent; more than a pod may emit.
-const MAX_PACKED: u64 = 16 << 20;
+/// Most bytes of one document as sent: what a pod may emit at all.
+const MAX_PACKED: u64 = LOG_BUDGET_ALONE;
 
-/// Most documents of one image.
-const MAX_DOCUMENTS: usize = 8;
+/// Most documents of one image; there are two kinds.
+const MAX_DOCUMENTS: usize = 4;
 
 /// Most diagnostic lines that are kept, and the bytes of each: the last ones, for a person to read.
 const DIAGNOSTICS: (usize, usize) = (20, 500);
