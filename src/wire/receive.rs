@@ -15,6 +15,9 @@ const MAX_DOCUMENT: u64 = 32 << 20;
 /// Most bytes of one document as sent: what a pod may emit at all.
 const MAX_PACKED: u64 = LOG_BUDGET_ALONE;
 
+/// Most bytes of all documents of one pod when unpacked.
+const MAX_UNPACKED: u64 = 128 << 20;
+
 /// Most documents of one image; there are two kinds.
 const MAX_DOCUMENTS: usize = 4;
 
@@ -26,6 +29,7 @@ pub struct Receiver {
     scan: String,
     images: u32,
     next: u64,
+    unpacked: u64,
     ended: bool,
     open: Option<Open>,
     diagnostics: VecDeque<String>,
@@ -105,6 +109,7 @@ impl Receiver {
             scan: scan.to_owned(),
             images: images.min(u32::try_from(MAX_IMAGES).unwrap_or(u32::MAX)),
             next: 0,
+            unpacked: 0,
             ended: false,
             open: None,
             diagnostics: VecDeque::new(),
@@ -125,6 +130,12 @@ impl Receiver {
             }
             Line::Frame { sequence, frame } => self.frame(sequence, frame),
         }
+    }
+
+    /// The number of the frame that comes next.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.next
     }
 
     /// Whether the last frame was seen.
@@ -195,6 +206,7 @@ impl Receiver {
                 Event::Failed { image, failure }
             }
             Message::End { .. } => {
+                self.open = None;
                 self.ended = true;
                 Event::Ended
             }
@@ -208,7 +220,9 @@ impl Receiver {
 
     fn document(&mut self, header: DocumentHeader) {
         let Some(open) = &mut self.open else { return };
+        self.unpacked = self.unpacked.saturating_add(header.size);
         let fits = header.image == open.image
+            && self.unpacked <= MAX_UNPACKED
             && header.size <= MAX_DOCUMENT
             && header.packed <= MAX_PACKED
             && open.arriving.is_none()

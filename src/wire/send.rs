@@ -9,6 +9,9 @@ use crate::image::Digest;
 /// Bytes kept back for the messages that must still be said when documents have used up the budget.
 const RESERVE: u64 = 128 << 10;
 
+/// Longest text in a message, in characters: images may cause one of any length, and a frame has 8 KiB.
+const MAX_TEXT: usize = 1000;
+
 /// Writes the frames of one pod.
 pub struct Sender<W> {
     out: W,
@@ -86,7 +89,15 @@ impl<W: Write> Sender<W> {
     /// # Errors
     /// [`SendError::Budget`] if they do not fit; the image is then still open and must be ended by
     /// [`Self::failed`].
-    pub fn done(&mut self, image: u32, documents: &[Document<'_>], outcome: Outcome) -> Result<(), SendError> {
+    pub fn done(
+        &mut self,
+        image: u32,
+        documents: &[Document<'_>],
+        mut outcome: Outcome,
+    ) -> Result<(), SendError> {
+        for text in [&mut outcome.approximate, &mut outcome.partial].into_iter().flatten() {
+            cut(text);
+        }
         let mut packed = Vec::with_capacity(documents.len());
         for document in documents {
             let bytes = zstd::bulk::compress(document.bytes, 9)
@@ -126,16 +137,12 @@ impl<W: Write> Sender<W> {
     /// Says that an image could not be read.
     pub fn failed(&mut self, image: u32, mut failure: Failure) -> Result<(), SendError> {
         self.failed += 1;
-        // An image may cause a reason of any length; a frame has 8 KiB.
-        if let Some((cut, _)) = failure.reason.char_indices().nth(1500) {
-            failure.reason.truncate(cut);
-            failure.reason.push('…');
-        }
+        cut(&mut failure.reason);
         self.message(Message::Failed { image, failure })
     }
 
     /// Says that nothing more will come.
-    pub fn end(mut self) -> Result<(), SendError> {
+    pub fn end(&mut self) -> Result<(), SendError> {
         let (done, failed) = (self.done, self.failed);
         self.message(Message::End { done, failed })
     }
@@ -159,4 +166,12 @@ impl<W: Write> Sender<W> {
 fn log_bytes(packed: usize, chunk: usize) -> u64 {
     let lines = packed.div_ceil(chunk) + 1;
     (packed.div_ceil(3) * 4 + lines * 256) as u64
+}
+
+/// Cuts a text that does not fit.
+fn cut(text: &mut String) {
+    if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
+        text.truncate(end);
+        text.push('…');
+    }
 }

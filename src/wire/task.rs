@@ -17,6 +17,8 @@ pub struct Task {
     pub registry_ca: Option<String>,
     /// Seconds for all images together; the scanner ends itself then and says why.
     pub timeout_seconds: u64,
+    /// When that time ends, in seconds since 1970 by the clock of whoever made the Job.
+    pub ends_at: u64,
     /// Bytes of log that may be written.
     pub log_budget: u64,
     /// A file that does not fit the memory ends the image with [`super::FailureKind::NeedsMemory`]; otherwise it

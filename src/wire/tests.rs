@@ -161,8 +161,10 @@ fn documents_beyond_the_budget_are_refused_before_anything_is_sent() {
 fn a_reason_of_any_length_fits_a_frame() {
     let mut out = Vec::new();
     let mut sender = Sender::new(&mut out, SCAN.to_owned(), LOG_BUDGET);
-    let reason = "é\u{1b}[31m".repeat(100_000);
-    sender.failed(0, Failure { kind: FailureKind::Other, reason }).expect("fits");
+    let reason = || "漢\u{1b}[31m".repeat(100_000);
+    sender.failed(0, Failure { kind: FailureKind::Other, reason: reason() }).expect("fits");
+    let outcome = Outcome { partial: Some(reason()), approximate: Some(reason()), ..outcome() };
+    sender.done(1, &[], outcome).expect("fits");
 }
 
 #[test]

@@ -131,10 +131,16 @@ impl ImageReader {
         self.progress.begin(0);
         let platform = asked.platform.clone().unwrap_or_else(Platform::of_this_program);
         let (image, approximate) = self.look_up(asked, &platform).await?;
+        // Without the node's platform an index leaves it open which of its images runs.
+        let is_guess = asked.platform.is_none() && image.index_digest.is_some();
+        let guess =
+            || format!("the platform of its node is not known; that of the scanner ({platform}) was read");
+        let approximate = approximate.or_else(|| is_guess.then(guess));
         let reference = asked.reference.at(image.manifest_digest.clone());
+        let has_earlier = !self.records.is_empty();
         let sbom = match self.packages(&reference, &image.layers).await {
             // Records of earlier images take memory too: once more without them.
-            Err(ImageError::NeedsMemory(_)) if !self.records.is_empty() => {
+            Err(ImageError::NeedsMemory(_)) if has_earlier => {
                 self.records.clear();
                 self.packages(&reference, &image.layers).await?
             }
@@ -322,7 +328,11 @@ fn in_words(gaps: &[Gap]) -> Option<String> {
     if gaps.is_empty() {
         return None;
     }
-    let named = gaps.iter().take(GAPS_NAMED).map(|gap| format!("{}: {}", gap.path, gap.reason));
+    let short = |text: &str| match text.char_indices().nth(150) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    };
+    let named = gaps.iter().take(GAPS_NAMED).map(|gap| format!("{}: {}", short(&gap.path), short(&gap.reason)));
     let more = gaps.len().saturating_sub(GAPS_NAMED);
     let more = (more > 0).then(|| format!("and {more} more"));
     Some(named.chain(more).collect::<Vec<_>>().join("; "))

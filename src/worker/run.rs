@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::image::{ImageError, ImageReader, ReadImage};
 use crate::VERSION;
@@ -80,7 +80,7 @@ pub async fn run<W: Write + Send + 'static>(
     if task.images.len() > MAX_IMAGES {
         return Err(RunError::TooMany(task.images.len()));
     }
-    let deadline = Instant::now() + Duration::from_secs(task.timeout_seconds);
+    let deadline = Instant::now() + time_left(&task);
     let registry = Registry::new(Settings {
         extra_roots: task.registry_ca.clone().map(String::into_bytes),
         proxy: ProxySettings::from_variables(&variable),
@@ -94,25 +94,38 @@ pub async fn run<W: Write + Send + 'static>(
         lock(&sender).start(number)?;
         let started = Instant::now();
         let saying = tokio::spawn(say_progress(Arc::clone(&sender), number, reader.progress()));
-        let left = deadline.saturating_duration_since(started);
+        let left = share(deadline.saturating_duration_since(started), count - number);
         let read = tokio::time::timeout(left, reader.read(image)).await;
         saying.abort();
+        // Only when it is gone is nothing said about an image that has ended. Being aborted is its usual end.
+        let _ = saying.await;
         match read {
             Ok(Ok(read)) => send(&sender, number, &read, image, started)?,
             Ok(Err(error)) => lock(&sender).failed(number, failure(&error))?,
             Err(_) => {
                 let (read, total) = reader.progress().get();
-                let reason = format!("time was up after {} of {} MiB", read >> 20, total.div_ceil(1 << 20));
+                let (read, total) = (read >> 20, total.div_ceil(1 << 20));
+                let reason = format!("time was up after {} s, with {read} of {total} MiB read", left.as_secs());
                 lock(&sender).failed(number, Failure { kind: FailureKind::Timeout, reason })?;
             }
         }
     }
-    let sender = Arc::into_inner(sender).map(Mutex::into_inner);
-    match sender {
-        Some(sender) => Ok(sender.unwrap_or_else(PoisonError::into_inner).end()?),
-        // A task that says progress was aborted and not yet dropped; it will not send any more.
-        None => Ok(()),
-    }
+    Ok(lock(&sender).end()?)
+}
+
+/// What is left of the pod's time: it was given when the Job was created, and the pod may have waited since.
+fn time_left(task: &Task) -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    let told = Duration::from_secs(task.timeout_seconds);
+    // A node whose clock is wrong must not take time away: at least half of what was given.
+    let until_end = Duration::from_secs(task.ends_at.saturating_sub(now));
+    told.min(until_end.max(told / 2))
+}
+
+/// The time that one image may take when so many are still to come: enough for a large one, and not all of it, so
+/// that one that does not come to its end leaves the others their turn.
+fn share(left: Duration, images: u32) -> Duration {
+    left.min((left * 2 / images.max(1)).max(Duration::from_mins(1)))
 }
 
 /// Sends the documents of an image and its end.
@@ -195,6 +208,15 @@ mod tests {
     async fn a_pod_that_is_told_nothing_says_so() {
         let error = run(Vec::new(), |_| None, 0).await.expect_err("no task");
         assert_eq!(error.to_string(), "CLARITY_TASK is not set: this program is started by a scanner Job");
+    }
+
+    #[test]
+    fn one_image_does_not_take_the_time_of_all() {
+        let left = Duration::from_mins(10);
+        assert_eq!(share(left, 1), left);
+        assert_eq!(share(left, 4), Duration::from_mins(5));
+        assert_eq!(share(left, 16), Duration::from_secs(75));
+        assert_eq!(share(Duration::from_secs(20), 16), Duration::from_secs(20));
     }
 
     #[tokio::test]
