@@ -4,6 +4,7 @@ mod clean_up;
 mod follow;
 mod logs;
 mod problem;
+mod run;
 mod spec;
 
 pub use clean_up::{CleanUpError, delete, remove_scan};
@@ -16,6 +17,9 @@ pub const CONTAINER: &str = "scan";
 
 /// The program in the scanner's image.
 pub const SCANNER: &str = "/clarity-scan";
+
+/// Label of a scanner pod: the name of its Job. Those of the Job controller have changed over time.
+pub const JOB_LABEL: &str = "kubectl-clarity.io/job";
 
 /// Annotation of a Job: what it reads, as JSON, so that any machine can rebuild the state of the scan.
 pub const IMAGES_ANNOTATION: &str = "kubectl-clarity.io/images";

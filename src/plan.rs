@@ -8,7 +8,7 @@ use crate::wire::Wanted;
 use crate::workload::Container;
 
 /// Most images that one pod is given: what a lost pod costs stays small, and its log within budget.
-const MAX_PER_POD: usize = 16;
+pub const MAX_PER_POD: usize = 16;
 
 /// Fewest images for which a second pod is worth its start.
 const MIN_PER_POD: usize = 4;

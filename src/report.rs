@@ -114,6 +114,9 @@ impl Report {
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let all_read = self.containers.iter().all(|c| c.state.is_complete());
-        all_read && self.images.iter().all(|image| image.without_data.is_empty())
+        let all_matched = self.images.iter().all(|image| image.without_data.is_empty());
+        // An image without packages has nothing to match; still nobody has looked.
+        let was_matched = self.advisories.source.is_some() || self.images.is_empty();
+        all_read && all_matched && was_matched
     }
 }

@@ -113,6 +113,9 @@ pub enum ScanError {
     /// No randomness for an id.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
+    /// A defect of this program.
+    #[error("this program failed: {0}")]
+    Internal(String),
     /// The person stopped it. All that it created is removed.
     #[error("scan {scan} was interrupted")]
     Interrupted {
@@ -164,6 +167,7 @@ pub async fn scan(
         scanner_pull_secret: config.scanner_pull_secret.clone(),
         service_account: config.service_account.clone(),
         registry_ca: config.registry_ca.clone(),
+        keep: config.keep_jobs != KeepJobs::Never,
         requester: connection.requester.clone(),
         scope: config.scope.in_words(),
     };
@@ -174,9 +178,15 @@ pub async fn scan(
         return Err(interrupted(connection, scan, read.namespaces).await);
     }
 
-    let index = match &source {
-        Some(source) => advisories::load(source, &matching::wanted(read.sboms()))?,
-        None => Index::empty(),
+    let wanted = matching::wanted(read.sboms());
+    // Large sources take seconds: on a thread, so that Ctrl-C is heard.
+    let loading = tokio::task::spawn_blocking(move || match source {
+        Some(source) => advisories::load(&source, &wanted),
+        None => Ok(Index::empty()),
+    });
+    let index = tokio::select! {
+        () = stop.cancelled() => return Err(interrupted(connection, scan, read.namespaces).await),
+        index = loading => index.map_err(|error| ScanError::Internal(error.to_string()))??,
     };
     stages.over("load advisories");
     let mut notes = discovery.notes;

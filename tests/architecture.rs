@@ -23,7 +23,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // running it in a cluster
     ("cluster", &["image", "workload"]),
     ("plan", &["coverage", "image", "wire", "workload"]),
-    ("job", &["cluster", "plan", "wire"]),
+    ("job", &["cluster", "image", "plan", "wire"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "severity"]),

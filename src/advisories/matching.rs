@@ -69,7 +69,8 @@ pub fn match_sbom(sbom: &Sbom, index: &Index) -> Matches {
         }
     }
     // A distribution whose packages nobody here can read looks like one without packages.
-    if let Some(distro) = distro.filter(|distro| sbom.packages.is_empty() && !is_readable(distro)) {
+    let has_own = sbom.packages.iter().any(|package| package.package_type.is_of_distribution());
+    if let Some(distro) = distro.filter(|distro| !has_own && !is_readable(distro)) {
         without_data.insert(ecosystem::describe(distro));
     }
     findings.sort_by(|a, b| rank(a).cmp(&rank(b)));

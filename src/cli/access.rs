@@ -51,12 +51,14 @@ pub(super) struct AccessArgs {
 impl AccessArgs {
     /// Completes the flags from the environment and the home directory, as kubectl does.
     pub(super) fn complete(self) -> Access {
+        let is_named = self.kubeconfig.is_some();
         let kubeconfig = match self.kubeconfig {
             Some(file) => vec![file],
             None => default_files(),
         };
         Access {
             kubeconfig,
+            is_named,
             context: self.context,
             cluster: self.cluster,
             user: self.user,

@@ -68,7 +68,7 @@ impl Explained {
 /// What to try about a refusal of the API server.
 fn api_hint(error: &ApiError) -> Option<String> {
     match &error.refusal {
-        Refusal::Forbidden(_) => Some(format!("ask for the right, then check it: {}", can_i(&error.action))),
+        Refusal::Forbidden(_) => error.check(),
         Refusal::Unauthenticated(_) => Some("log in again; check with: kubectl auth whoami".to_owned()),
         Refusal::Unreachable(_) => {
             Some("is the cluster up, and is it the one you mean? kubectl config get-contexts".to_owned())
@@ -78,18 +78,6 @@ fn api_hint(error: &ApiError) -> Option<String> {
         }
         _ => None,
     }
-}
-
-/// The kubectl command that asks for the right to do this: `list pods in namespace "shop"`.
-fn can_i(action: &str) -> String {
-    let mut words = action.split_whitespace();
-    let (verb, resource) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let scope = match action.split('"').nth(1) {
-        Some(namespace) => format!(" -n {namespace}"),
-        None if action.contains("all namespaces") => " -A".to_owned(),
-        None => String::new(),
-    };
-    format!("kubectl auth can-i {verb} {resource}{scope}")
 }
 
 impl From<ConnectError> for Explained {
@@ -160,7 +148,7 @@ impl Explained {
             ScanError::Discover(DiscoverError::NoTarget { namespace, .. }) => {
                 explained.hint(format!("see what runs there: kubectl get pods -n {namespace}"))
             }
-            ScanError::Advisories(_) | ScanError::Random(_) => explained,
+            ScanError::Advisories(_) | ScanError::Random(_) | ScanError::Internal(_) => explained,
             ScanError::Interrupted { .. } => Self { exit: Exit::Interrupted, ..explained },
             ScanError::NotRemoved { scan, namespaces, source } => {
                 let explained = Self { exit: Exit::Interrupted, ..explained };
@@ -180,13 +168,6 @@ impl Explained {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hint_for_a_missing_right_is_a_command_that_can_be_pasted() {
-        assert_eq!(can_i(r#"list pods in namespace "shop""#), "kubectl auth can-i list pods -n shop");
-        assert_eq!(can_i("list pods in all namespaces"), "kubectl auth can-i list pods -A");
-        assert_eq!(can_i("list nodes"), "kubectl auth can-i list nodes");
-    }
 
     #[test]
     fn a_cause_that_repeats_its_effect_is_said_once() {

@@ -78,7 +78,7 @@ pub(super) struct ScanArgs {
     /// PEM file with root certificates of the registries that the images come from
     #[arg(long, value_name = "FILE")]
     registry_ca: Option<PathBuf>,
-    /// Which Jobs stay after the scan, for a look at them
+    /// Which Jobs stay after the scan for a day, for a look at them
     #[arg(long, value_name = "WHICH", default_value = "never")]
     keep_jobs: Keep,
     /// Colours
@@ -155,6 +155,7 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
         color,
     } = args;
     let registry_ca = registry_ca.as_deref().map(ui::read_certificates).transpose()?;
+    let output_file = output_file.map(ui::OutputFile::create).transpose()?;
     let connection = cluster::connect(&access.complete()).await?;
     let namespace = (!all_namespaces).then(|| namespace.unwrap_or_else(|| connection.namespace.clone()));
     let config = ScanConfig {
@@ -191,7 +192,7 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
             )
         }
     };
-    ui::data(output_file.as_deref(), &text)?;
+    ui::data(output_file, &text)?;
     Ok(verdict(&report, fail_on, allow_incomplete))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -50,20 +50,35 @@ pub(super) fn terminal_width() -> Option<u16> {
     rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| size.ws_col).filter(|columns| *columns > 0)
 }
 
-/// Writes the result to a file or to stdout. A pipe that nobody reads any more is no error, as for every filter.
-pub(super) fn data(file: Option<&Path>, text: &str) -> Result<(), Explained> {
-    let written = match file {
-        Some(path) => std::fs::write(path, text),
-        None => std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()),
-    };
-    match written {
-        Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => {
-            let place = file.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
-            Err(Explained::new(format!("cannot write the result to {place}"), &error))
+/// A file for the result, opened before the work begins: a mistyped folder is said at once.
+pub(super) struct OutputFile {
+    path: PathBuf,
+    file: std::fs::File,
+}
+
+impl OutputFile {
+    pub(super) fn create(path: PathBuf) -> Result<Self, Explained> {
+        match std::fs::File::create(&path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(error) => Err(Explained::new(format!("cannot write the result to {}", path.display()), &error)),
         }
-        Ok(()) => Ok(()),
     }
+}
+
+/// Writes the result to a file or to stdout. A pipe that nobody reads any more is no error, as for every filter.
+pub(super) fn data(file: Option<OutputFile>, text: &str) -> Result<(), Explained> {
+    let (place, written) = if let Some(OutputFile { path, mut file }) = file {
+        (path.display().to_string(), file.write_all(text.as_bytes()))
+    } else {
+        let mut stdout = std::io::stdout();
+        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        let written = written.or_else(|error| match error.kind() {
+            std::io::ErrorKind::BrokenPipe => Ok(()),
+            _ => Err(error),
+        });
+        ("stdout".to_owned(), written)
+    };
+    written.map_err(|error| Explained::new(format!("cannot write the result to {place}"), &error))
 }
 
 /// Says one line on stderr.
@@ -72,17 +87,33 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", sanitize(text));
 }
 
-/// Reads a PEM file and makes sure that it holds certificates.
+/// Most bytes of certificates that are passed to the scanner: they travel in its Job.
+const MAX_CERTIFICATES: usize = 64 << 10;
+
+/// Reads the certificates of a PEM file. What else is in it, a private key say, is left out: the result can be read
+/// by whoever may read Jobs.
 pub(super) fn read_certificates(path: &Path) -> Result<String, Explained> {
+    use base64::Engine as _;
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
     let message = format!("cannot use --registry-ca {}", path.display());
+    let wrong = |why: &str| Explained::new(&message, &std::io::Error::other(why.to_owned()));
     let text = std::fs::read_to_string(path).map_err(|error| Explained::new(&message, &error))?;
-    let certificates = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<Vec<_>, _>>();
-    match certificates {
-        Ok(found) if !found.is_empty() => Ok(text),
-        Ok(_) => Err(Explained::new(&message, &std::io::Error::other("it holds no PEM certificate"))),
-        Err(error) => Err(Explained::new(&message, &std::io::Error::other(error.to_string()))),
+    let mut pem = String::new();
+    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+        let certificate = certificate.map_err(|error| wrong(&error.to_string()))?;
+        let encoded = base64::engine::general_purpose::STANDARD.encode(&certificate);
+        pem.push_str("-----BEGIN CERTIFICATE-----\n");
+        for line in encoded.as_bytes().chunks(64) {
+            pem.push_str(&String::from_utf8_lossy(line));
+            pem.push('\n');
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+    }
+    match pem.len() {
+        0 => Err(wrong("it holds no PEM certificate")),
+        1..=MAX_CERTIFICATES => Ok(pem),
+        _ => Err(wrong("it holds too many certificates; give those of the registries' own authority")),
     }
 }
 
@@ -94,35 +125,48 @@ pub(super) fn stop_on_signal(stop: CancellationToken) {
         say("interrupted: removing what this scan created (once more to leave at once)");
         stop.cancel();
         signals.next().await;
+        say(
+            "left: what is still there ends by itself, or: kubectl delete jobs -A -l app.kubernetes.io/managed-by=kubectl-clarity",
+        );
         #[expect(clippy::exit, reason = "the person asked twice to leave at once")]
         std::process::exit(130);
     });
 }
 
-/// Both signals by which a program is asked to end.
+/// The signals by which a program is asked to end: Ctrl-C, the end of its terminal, a polite kill.
 struct Signals {
     #[cfg(unix)]
-    terminate: Option<tokio::signal::unix::Signal>,
+    heard: Vec<tokio::signal::unix::Signal>,
 }
 
 impl Signals {
+    #[cfg(unix)]
     fn new() -> Self {
-        Self {
-            #[cfg(unix)]
-            terminate: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok(),
+        use tokio::signal::unix::{SignalKind, signal};
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        Self { heard: kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect() }
+    }
+
+    #[cfg(not(unix))]
+    fn new() -> Self {
+        Self {}
+    }
+
+    #[cfg(unix)]
+    async fn next(&mut self) {
+        let mut next: futures::stream::FuturesUnordered<_> =
+            self.heard.iter_mut().map(tokio::signal::unix::Signal::recv).collect();
+        if futures::StreamExt::next(&mut next).await.is_none() {
+            std::future::pending::<()>().await;
         }
     }
 
+    #[cfg(not(unix))]
     async fn next(&mut self) {
-        #[cfg(unix)]
-        if let Some(terminate) = &mut self.terminate {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
+        // An error means that none will come.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
         }
-        let _ = tokio::signal::ctrl_c().await;
     }
 }
 

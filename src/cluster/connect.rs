@@ -11,6 +11,8 @@ use kube::{Client, Config};
 pub struct Access {
     /// `--kubeconfig`; else the files of `KUBECONFIG`, else the one in the home directory.
     pub kubeconfig: Vec<PathBuf>,
+    /// The file was named by `--kubeconfig`: nothing stands in for it.
+    pub is_named: bool,
     /// `--context`.
     pub context: Option<String>,
     /// `--cluster`.
@@ -111,8 +113,6 @@ pub async fn connect(access: &Access) -> Result<Connection, ConnectError> {
     }
     let acting_as = impersonate(&mut config, access)?;
     config.connect_timeout = Some(Duration::from_secs(10));
-    // Retries would turn a server that is down into a long silence.
-    config.default_retry = false;
     let (namespace, server) = (config.default_namespace.clone(), config.cluster_url.to_string());
     let client = Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))?;
     Ok(Connection { client, namespace, requester: acting_as.unwrap_or(requester), server })
@@ -123,6 +123,9 @@ async fn load(access: &Access) -> Result<(Config, String), ConnectError> {
     let paths = access.kubeconfig.clone();
     let there: Vec<&PathBuf> = paths.iter().filter(|path| path.exists()).collect();
     if there.is_empty() {
+        if access.is_named || access.context.is_some() {
+            return Err(ConnectError::NoKubeconfig(paths));
+        }
         // In a pod, without kubeconfig, the service account serves, as it does for kubectl.
         return match Config::incluster() {
             Ok(config) => Ok((config, "service account of the pod".to_owned())),

@@ -104,6 +104,9 @@ pub async fn discover(client: &Client, scope: &Scope) -> Result<Discovery, Disco
         let pods = if own == 1 { "1 pod".to_owned() } else { format!("{own} pods") };
         discovery.notes.push(format!("left out: {pods} of other scans (label {SCAN_LABEL})"));
     }
+    if discovery.containers.is_empty() {
+        return Err(nothing_found(client, scope).await);
+    }
     select_targets(&mut discovery, scope)?;
     let by_place = |c: &Container| {
         (c.pod.namespace.clone(), c.pod.workload.clone(), c.pod.name.clone(), c.kind, c.name.clone())
@@ -211,11 +214,14 @@ async fn cron_jobs(client: &Client, scope: &Scope, pods: &[ApiPod]) -> BTreeMap<
     owners
 }
 
-/// Whether a scan of ours created it.
+/// Whether a scan of ours created it: it carries the labels and belongs to a Job that is named as ours are. Labels
+/// alone anybody can set, and would hide a workload.
 fn is_ours(meta: &ObjectMeta) -> bool {
-    let labels = meta.labels.as_ref();
-    let has = |key: &str, value: &str| labels.and_then(|l| l.get(key)).is_some_and(|found| found == value);
-    has("app.kubernetes.io/managed-by", NAME) && labels.is_some_and(|l| l.contains_key(SCAN_LABEL))
+    let label = |key: &str| meta.labels.as_ref().and_then(|labels| labels.get(key));
+    let Some(scan) = label(SCAN_LABEL) else { return false };
+    let job = controller(meta).filter(|owner| owner.kind == "job");
+    label("app.kubernetes.io/managed-by").is_some_and(|by| by == NAME)
+        && job.is_some_and(|job| job.name.starts_with(&format!("clarity-{scan}-")))
 }
 
 /// The controller of an object, its kind in lower case.

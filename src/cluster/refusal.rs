@@ -38,6 +38,26 @@ impl ApiError {
     pub fn new(action: impl Into<String>, error: &kube::Error) -> Self {
         Self { action: action.into(), refusal: Refusal::of(error) }
     }
+
+    /// Whether the right is missing, or nobody knows who asks.
+    #[must_use]
+    pub fn is_missing_right(&self) -> bool {
+        matches!(self.refusal, Refusal::Forbidden(_) | Refusal::Unauthenticated(_))
+    }
+
+    /// Whether the server had trouble and did not refuse: the same request may succeed later, or have been carried
+    /// out although its answer was lost.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self.refusal, Refusal::Unreachable(_) | Refusal::Other(_))
+    }
+
+    /// What a person can do about a missing right: how to see whether it is there.
+    #[must_use]
+    pub fn check(&self) -> Option<String> {
+        let is_right = matches!(self.refusal, Refusal::Forbidden(_));
+        is_right.then(|| format!("ask for the right, then check it: {}", can_i(&self.action)))
+    }
 }
 
 impl Refusal {
@@ -93,6 +113,23 @@ impl Refusal {
             | Self::Other(text) => text,
         }
     }
+}
+
+/// The kubectl command that asks for the right to do this: `list pods in namespace "shop"`.
+fn can_i(action: &str) -> String {
+    let mut words = action.split_whitespace();
+    let (verb, resource) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let resource = match resource.split_once('/') {
+        // With a slash kubectl takes what follows for a name.
+        Some((resource, subresource)) => format!("{resource} --subresource={subresource}"),
+        None => resource.to_owned(),
+    };
+    let scope = match action.split('"').nth(1) {
+        Some(namespace) => format!(" -n {namespace}"),
+        None if action.contains("all namespaces") => " -A".to_owned(),
+        None => String::new(),
+    };
+    format!("kubectl auth can-i {verb} {resource}{scope}")
 }
 
 /// An error and its causes as one sentence, each said once.
@@ -154,6 +191,15 @@ mod tests {
         assert!(matches!(Refusal::of_status(403, right, "Forbidden"), Refusal::Forbidden(_)));
         assert!(matches!(Refusal::of_status(403, quota, "Forbidden"), Refusal::Quota(_)));
         assert!(matches!(Refusal::of_status(403, admission, "Forbidden"), Refusal::Admission(_)));
+    }
+
+    #[test]
+    fn the_check_of_a_missing_right_is_a_command_that_can_be_pasted() {
+        assert_eq!(can_i(r#"list pods in namespace "shop""#), "kubectl auth can-i list pods -n shop");
+        let log = r#"get pods/log of pod clarity-1 in namespace "shop""#;
+        assert_eq!(can_i(log), "kubectl auth can-i get pods --subresource=log -n shop");
+        assert_eq!(can_i("list pods in all namespaces"), "kubectl auth can-i list pods -A");
+        assert_eq!(can_i("list nodes"), "kubectl auth can-i list nodes");
     }
 
     #[test]

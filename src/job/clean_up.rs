@@ -46,32 +46,44 @@ pub async fn remove_scan(
     patience: Duration,
 ) -> Result<(), CleanUpError> {
     let deadline = Instant::now() + patience;
-    let params =
-        ListParams::default().labels(&format!("{SCAN_LABEL}={scan},app.kubernetes.io/managed-by={NAME}"));
     loop {
         let mut left = Vec::new();
+        let mut failure = None;
         for namespace in namespaces {
-            let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
-            let listed = jobs.list_metadata(&params).await;
-            let listed = listed
-                .map_err(|error| ApiError::new(format!("list jobs in namespace {namespace:?}"), &error))?;
-            for job in listed.items {
-                let uid = job.metadata.uid.clone().unwrap_or_default();
-                delete(client, namespace, &job.name_any(), &uid).await?;
-                left.push(format!("job {namespace}/{}", job.name_any()));
+            let removing = remove_from(client, namespace, scan);
+            match tokio::time::timeout_at(deadline, removing).await {
+                Ok(Ok(there)) => left.extend(there),
+                Ok(Err(error)) => failure = Some(error),
+                Err(_) => left.push(format!("what is in namespace {namespace}")),
             }
-            let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-            let listed = pods.list_metadata(&params).await;
-            let listed = listed
-                .map_err(|error| ApiError::new(format!("list pods in namespace {namespace:?}"), &error))?;
-            left.extend(listed.items.iter().map(|pod| format!("pod {namespace}/{}", pod.name_any())));
         }
-        if left.is_empty() {
-            return Ok(());
+        let is_over = Instant::now() >= deadline;
+        match failure {
+            // One refusal must not keep the other namespaces from being cleaned, and one bad answer may pass.
+            Some(error) if is_over || error.is_missing_right() => return Err(error.into()),
+            None if left.is_empty() => return Ok(()),
+            None if is_over => return Err(CleanUpError::Left(left.join(", "))),
+            _ => tokio::time::sleep(Duration::from_millis(200)).await,
         }
-        if Instant::now() >= deadline {
-            return Err(CleanUpError::Left(left.join(", ")));
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Deletes the Jobs of a scan in one namespace; names what is still there of it.
+async fn remove_from(client: &Client, namespace: &str, scan: &str) -> Result<Vec<String>, ApiError> {
+    let params =
+        ListParams::default().labels(&format!("{SCAN_LABEL}={scan},app.kubernetes.io/managed-by={NAME}"));
+    let refused =
+        |verb: &str, error: &kube::Error| ApiError::new(format!("{verb} in namespace {namespace:?}"), error);
+    let mut left = Vec::new();
+    let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
+    let listed = jobs.list_metadata(&params).await.map_err(|error| refused("list jobs", &error))?;
+    for job in listed.items {
+        let uid = job.metadata.uid.clone().unwrap_or_default();
+        delete(client, namespace, &job.name_any(), &uid).await?;
+        left.push(format!("job {namespace}/{}", job.name_any()));
+    }
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let listed = pods.list_metadata(&params).await.map_err(|error| refused("list pods", &error))?;
+    left.extend(listed.items.iter().map(|pod| format!("pod {namespace}/{}", pod.name_any())));
+    Ok(left)
 }

@@ -41,16 +41,18 @@ pub(super) async fn read(pods: Api<Pod>, pod: String, part: Part, lines: Sender<
     let params = LogParams {
         container: Some(CONTAINER.to_owned()),
         follow: part.follow,
-        since_time: part.since,
+        // It is sent in whole seconds, rounded; half a second less must not be missing.
+        since_time: part.since.and_then(|since| Timestamp::from_second(since.as_second()).ok()),
         timestamps: true,
         ..LogParams::default()
     };
+    let failed = |error: &kube::Error| {
+        let namespace = pods.namespace().unwrap_or_default();
+        ApiError::new(format!("get pods/log of pod {pod} in namespace {namespace:?}"), error)
+    };
     let over = match pods.log_stream(&pod, &params).await {
-        Ok(stream) => copy(stream, &lines)
-            .await
-            .err()
-            .map(|error| ApiError::new(format!("read the log of pod {pod}"), &kube::Error::ReadEvents(error))),
-        Err(error) => Some(ApiError::new(format!("read the log of pod {pod} (get pods/log)"), &error)),
+        Ok(stream) => copy(stream, &lines).await.err().map(|error| failed(&kube::Error::ReadEvents(error))),
+        Err(error) => Some(failed(&error)),
     };
     // The receiver is gone once the result is complete; nobody misses the rest.
     let _ = lines.send(LogEvent::Over(over)).await;

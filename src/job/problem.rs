@@ -19,6 +19,8 @@ pub enum Problem {
     ScannerImage(String),
     /// No node takes the pod. The scheduler's text.
     Unschedulable(String),
+    /// The pod had not started when the scan's time was up. What it waited for, if that is known.
+    NotStarted(String),
     /// The container cannot be set up. Reason and text.
     Setup(String),
     /// The container was ended for using too much memory.
@@ -148,13 +150,13 @@ pub(super) fn event_problem(event: &Event) -> Option<Problem> {
 /// A failure that the Job's own conditions tell. `SuccessCriteriaMet` and `FailureTarget` may come first.
 pub(super) fn job_problem(job: &Job) -> Option<Problem> {
     let mut conditions = job.status.iter().flat_map(|status| status.conditions.iter().flatten());
-    // Any other reason is said better by the pod's own status.
-    let is_deadline = conditions.any(|condition| {
-        matches!(condition.type_.as_str(), "Failed" | "FailureTarget")
-            && condition.status == "True"
-            && condition.reason.as_deref() == Some("DeadlineExceeded")
-    });
-    is_deadline.then_some(Problem::Deadline)
+    let failed =
+        conditions.find(|c| matches!(c.type_.as_str(), "Failed" | "FailureTarget") && c.status == "True")?;
+    let message = failed.message.as_deref().unwrap_or_default();
+    Some(match failed.reason.as_deref().unwrap_or_default() {
+        "DeadlineExceeded" => Problem::Deadline,
+        reason => Problem::Died(format!("{reason}: {message}")),
+    })
 }
 
 impl fmt::Display for Problem {
@@ -166,6 +168,12 @@ impl fmt::Display for Problem {
             Self::NoPod(text) => write!(f, "the scanner's Job cannot create its pod: {text}"),
             Self::ScannerImage(text) => write!(f, "the scanner's own image cannot be pulled: {text}"),
             Self::Unschedulable(text) => write!(f, "no node takes the scanner pod: {text}"),
+            Self::NotStarted(text) if text.is_empty() => {
+                write!(f, "the scan's time was up before the scanner pod had started")
+            }
+            Self::NotStarted(text) => {
+                write!(f, "the scan's time was up before the scanner pod had started: {text}")
+            }
             Self::Setup(text) => write!(f, "the scanner's container cannot be started: {text}"),
             Self::OutOfMemory => write!(f, "the scanner pod was killed for using too much memory"),
             Self::Died(text) => write!(f, "the scanner ended unexpectedly: {text}"),

@@ -12,9 +12,11 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
-    CONTAINER, GROUP_ANNOTATION, IMAGES_ANNOTATION, MEMORY, REQUESTER_ANNOTATION, SCANNER, SCOPE_ANNOTATION,
+    CONTAINER, GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, MEMORY, REQUESTER_ANNOTATION, SCANNER,
+    SCOPE_ANNOTATION,
 };
 use crate::cluster::{NAME, SCAN_LABEL};
+use crate::image::Reference;
 use crate::plan::Place;
 use crate::wire::{LOG_BUDGET, LOG_BUDGET_ALONE, Task, TaskImage};
 
@@ -23,6 +25,9 @@ const SECRETS: &str = "/run/clarity/pull-secrets";
 
 /// Seconds that a finished Job stays if nobody deletes it.
 const TTL_SECONDS: i32 = 300;
+
+/// Seconds that a finished Job stays which is to be looked at.
+const KEPT_SECONDS: i32 = 24 * 60 * 60;
 
 /// User and group of the scanner: `nobody` of distroless images, no user of any host.
 const UID: i64 = 65532;
@@ -40,6 +45,8 @@ pub struct JobSettings {
     pub service_account: Option<String>,
     /// Extra root certificates of registries, PEM.
     pub registry_ca: Option<String>,
+    /// Whether Jobs may stay for a look at them.
+    pub keep: bool,
     /// Who asked, for the annotation.
     pub requester: String,
     /// Scope, for the annotation.
@@ -63,6 +70,8 @@ pub struct PodTask {
     pub may_ask_for_memory: bool,
     /// Time for all its images.
     pub timeout: Duration,
+    /// When it ends, in seconds since 1970.
+    pub ends_at: u64,
 }
 
 /// Builds the Job for one group of images.
@@ -83,12 +92,18 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
         (REQUESTER_ANNOTATION.to_owned(), settings.requester.clone()),
         (SCOPE_ANNOTATION.to_owned(), settings.scope.clone()),
     ]);
+    let name = format!("clarity-{}-{}", settings.scan, task.number);
+    let mut pod_labels = labels.clone();
+    pod_labels.insert(JOB_LABEL.to_owned(), name.clone());
+    // Where a mesh's webhook selects pods, it is by label.
+    pod_labels.insert("sidecar.istio.io/inject".to_owned(), "false".to_owned());
+    pod_labels.insert("kuma.io/sidecar-injection".to_owned(), "disabled".to_owned());
     let seconds = i64::try_from(task.timeout.as_secs()).unwrap_or(i64::MAX / 2);
     Job {
         metadata: ObjectMeta {
-            name: Some(format!("clarity-{}-{}", settings.scan, task.number)),
+            name: Some(name),
             namespace: Some(task.place.namespace.clone()),
-            labels: Some(labels.clone()),
+            labels: Some(labels),
             annotations: Some(annotations),
             ..ObjectMeta::default()
         },
@@ -96,10 +111,10 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
             // Retries are ours: they need to know which image it was.
             backoff_limit: Some(0),
             active_deadline_seconds: Some(seconds + 60),
-            ttl_seconds_after_finished: Some(TTL_SECONDS),
+            ttl_seconds_after_finished: Some(if settings.keep { KEPT_SECONDS } else { TTL_SECONDS }),
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
-                    labels: Some(labels),
+                    labels: Some(pod_labels),
                     annotations: Some(without_sidecars()),
                     ..ObjectMeta::default()
                 }),
@@ -185,6 +200,7 @@ fn container(task: &PodTask, settings: &JobSettings) -> Container {
         pull_secrets: folders,
         registry_ca: settings.registry_ca.clone(),
         timeout_seconds: task.timeout.as_secs(),
+        ends_at: task.ends_at,
         log_budget: if task.images.len() == 1 { LOG_BUDGET_ALONE } else { LOG_BUDGET },
         may_ask_for_memory: task.may_ask_for_memory,
     };
@@ -196,6 +212,7 @@ fn container(task: &PodTask, settings: &JobSettings) -> Container {
     Container {
         name: CONTAINER.to_owned(),
         image: Some(settings.scanner_image.clone()),
+        image_pull_policy: Some(pull_policy(&settings.scanner_image).to_owned()),
         command: Some(vec![SCANNER.to_owned(), "run".to_owned()]),
         env: Some(vec![EnvVar { name: Task::VARIABLE.to_owned(), value: Some(told), value_from: None }]),
         resources: Some(ResourceRequirements {
@@ -213,6 +230,14 @@ fn container(task: &PodTask, settings: &JobSettings) -> Container {
         volume_mounts: (!mounts.is_empty()).then_some(mounts),
         ..Container::default()
     }
+}
+
+/// What Kubernetes itself would choose, said so that a change of it can be seen.
+fn pull_policy(image: &str) -> &'static str {
+    let is_latest = image
+        .parse::<Reference>()
+        .is_ok_and(|image| image.digest.is_none() && image.tag.as_deref().is_none_or(|tag| tag == "latest"));
+    if is_latest { "Always" } else { "IfNotPresent" }
 }
 
 /// What admission changed in a pod, in words: webhooks inject containers, rewrite images, drop fields.
@@ -241,10 +266,19 @@ pub fn alterations(desired: &Job, actual: &PodSpec) -> Vec<String> {
     if before.command != after.command || !is_told_the_same(&before, &after) {
         notes.push("admission changed what the scanner is told to do".to_owned());
     }
+    if before.image_pull_policy != after.image_pull_policy {
+        let policy = after.image_pull_policy.as_deref().unwrap_or_default();
+        notes.push(format!("admission changed the scanner's pull policy to {policy}"));
+    }
     let memory = |c: &Container| c.resources.as_ref()?.limits.as_ref()?.get("memory").cloned();
-    if bytes(memory(&before).as_ref()) > bytes(memory(&after).as_ref()) {
-        let limit = memory(&after).map_or_else(|| "none".to_owned(), |limit| limit.0);
-        notes.push(format!("admission lowered the scanner's memory limit to {limit}"));
+    if let Some(limit) = memory(&after).filter(|limit| bytes(memory(&before).as_ref()) > bytes(Some(limit))) {
+        notes.push(format!("admission lowered the scanner's memory limit to {}", limit.0));
+    }
+    if after.security_context.is_none() && actual.security_context.is_none() {
+        notes.push("admission removed the scanner's security context".to_owned());
+    }
+    if desired.automount_service_account_token != actual.automount_service_account_token {
+        notes.push("admission gave the scanner pod a token of the API, which it does not need".to_owned());
     }
     let mounted = after.volume_mounts.iter().flatten().map(|mount| &mount.name).collect::<Vec<_>>();
     for mount in before.volume_mounts.iter().flatten().filter(|mount| !mounted.contains(&&mount.name)) {

@@ -6,11 +6,14 @@
 use std::collections::BTreeMap;
 
 use crate::job::{ImageEnd, MEMORY, Problem};
-use crate::plan::Target;
-use crate::wire::{DocumentName, Failure, FailureKind, Outcome};
+use crate::plan::{Route, Target};
+use crate::wire::{DocumentName, Failure, FailureKind, Outcome, Wanted};
 
-/// How often an image is put in another pod because its pod ended before its turn, or frames were lost.
+/// How often an image is put in another pod because a pod ended without getting anywhere, or frames were lost.
 const REPEATS: u32 = 2;
+
+/// Most routes that are tried for one image: each costs a pod.
+const ROUTES: usize = 4;
 
 /// How an image ended for good.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,122 +38,182 @@ pub(super) enum Step {
 }
 
 /// What was tried so far for one image.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Attempts {
     /// The route that was taken last.
     pub(super) route: usize,
-    /// Why earlier routes failed.
+    /// Why it was not read so far, the last reason at the end.
     refusals: Vec<String>,
+    /// What was read in place of the running digest; the answer if no route leads to that.
+    nearest: Option<End>,
+    tried: Vec<usize>,
     alone: bool,
     memory: u64,
     repeats: u32,
 }
 
+/// The end of the pod that an image was given to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PodEnd<'a> {
+    /// Why it did not do all its work.
+    pub(super) problem: Option<&'a Problem>,
+    /// Whether it got anywhere: an image was read, failed, or brought it down. Those do not come again, so a pod for
+    /// the rest is another one.
+    pub(super) got_on: bool,
+}
+
 impl Attempts {
-    /// Decides what follows. `alone` is whether the pod had no other image.
-    pub(super) fn next(
-        &mut self,
-        target: &Target,
-        end: ImageEnd,
-        problem: Option<&Problem>,
-        limits: Limits,
-    ) -> Step {
+    /// Decides what follows.
+    pub(super) fn next(&mut self, target: &Target, end: ImageEnd, pod: PodEnd<'_>, limits: Limits) -> Step {
         match end {
-            ImageEnd::Read(outcome, documents) => Step::Settled(End::Read(outcome, documents)),
+            ImageEnd::Read(outcome, documents) => self.after_read(target, outcome, documents),
             ImageEnd::Failed(failure) => self.after_failure(target, &failure, limits),
-            ImageEnd::Open => self.after_fall(problem, limits),
+            ImageEnd::Open => self.after_fall(pod.problem, limits),
             ImageEnd::Lost => {
                 self.again("part of the scanner's log was lost, and lost again when it was read anew")
             }
-            ImageEnd::NotReached => self.not_reached(target, problem),
+            ImageEnd::NotReached => self.not_reached(target, pod),
         }
+    }
+
+    /// Why it was not read so far, when no time is left to try again.
+    pub(super) fn out_of_time(&mut self) -> End {
+        self.nearest.take().unwrap_or_else(|| {
+            let last = self.refusals.last().map(|why| format!("{why}; and "));
+            End::Failed(format!("{}the scan's time was up before its turn", last.unwrap_or_default()))
+        })
+    }
+
+    /// It was read, though perhaps under a tag that has moved: another repository may still have what runs.
+    fn after_read(
+        &mut self,
+        target: &Target,
+        outcome: Box<Outcome>,
+        documents: BTreeMap<DocumentName, (u32, Vec<u8>)>,
+    ) -> Step {
+        let is_exact = outcome.approximate.is_none() || !matches!(target.wanted, Wanted::Manifest(_));
+        let end = End::Read(outcome, documents);
+        if is_exact {
+            return Step::Settled(end);
+        }
+        self.nearest.get_or_insert(end);
+        self.next_route(target, None, |tried, new| tried.reference.repository != new.reference.repository)
     }
 
     /// The scanner itself says why.
     fn after_failure(&mut self, target: &Target, failure: &Failure, limits: Limits) -> Step {
+        let why = Some(failure.reason.clone());
         match failure.kind {
             FailureKind::NeedsMemory(bytes) => {
                 // What a file needs is spooled in half of the limit.
                 let needed = bytes.saturating_mul(2).saturating_add(MEMORY);
                 if self.memory > MEMORY {
-                    return failed(format!("{}, even alone in a pod", failure.reason));
+                    return self.failed(format!("{}, even alone in a pod", failure.reason));
                 }
                 // With the most memory there is, what still does not fit is left out and named.
-                self.in_own_pod(needed.min(limits.max_memory))
+                self.in_own_pod(failure.reason.clone(), needed.min(limits.max_memory))
             }
-            FailureKind::NeedsOwnLog if !self.alone => self.in_own_pod(MEMORY),
-            FailureKind::Unauthorized
-            | FailureKind::Gone
-            | FailureKind::Unreachable
-            | FailureKind::UnknownIssuer
-            | FailureKind::Damaged => self.next_route(target, failure.reason.clone(), |_| true),
-            _ => failed(failure.reason.clone()),
+            FailureKind::NeedsOwnLog | FailureKind::Timeout if !self.alone => {
+                self.in_own_pod(failure.reason.clone(), MEMORY)
+            }
+            FailureKind::Unauthorized => self.next_route(target, why, |_, _| true),
+            FailureKind::Gone | FailureKind::Damaged => self
+                .next_route(target, why, |tried, new| tried.reference.repository != new.reference.repository),
+            FailureKind::Unreachable | FailureKind::UnknownIssuer => {
+                let registry = |route: &Route| route.reference.repository.registry.clone();
+                self.next_route(target, why, |tried, new| registry(tried) != registry(new))
+            }
+            _ => self.failed(failure.reason.clone()),
         }
     }
 
     /// The pod came to its end while this image was being read.
     fn after_fall(&mut self, problem: Option<&Problem>, limits: Limits) -> Step {
         let why = problem.map_or_else(|| "the scanner's log ended too early".to_owned(), ToString::to_string);
+        let more = limits.max_memory.min(MEMORY * 4);
         match problem {
-            Some(Problem::Interrupted | Problem::Deadline | Problem::Log(_) | Problem::Watch(_)) => failed(why),
-            _ if self.alone => failed(format!("{why}; so it was when the image was read again alone")),
-            Some(Problem::OutOfMemory) => {
-                let memory = limits.max_memory.min(MEMORY * 4);
-                if memory <= MEMORY { failed(why) } else { self.in_own_pod(memory) }
-            }
-            _ => self.in_own_pod(MEMORY),
+            Some(Problem::Interrupted | Problem::Deadline | Problem::Watch(_)) => self.failed(why),
+            Some(Problem::Log(error)) if error.is_missing_right() => self.failed(why),
+            Some(Problem::OutOfMemory) if self.memory < more => self.in_own_pod(why, more),
+            _ if self.alone => self.failed(format!("{why}; so it was when the image was read again alone")),
+            _ => self.in_own_pod(why, MEMORY),
         }
     }
 
     /// The pod never came to this image.
-    fn not_reached(&mut self, target: &Target, problem: Option<&Problem>) -> Step {
-        let Some(problem) = problem else { return self.again("the scanner ended without having read it") };
+    fn not_reached(&mut self, target: &Target, pod: PodEnd<'_>) -> Step {
+        let Some(problem) = pod.problem else { return self.again("the scanner ended without having read it") };
         let why = problem.to_string();
         match problem {
+            // The server had trouble, it did not refuse.
+            Problem::Refused(error) if error.may_pass() => self.again(&why),
             // Refusals of this namespace, not of the cluster.
             Problem::Refused(_) | Problem::NoPod(_) | Problem::ScannerImage(_) | Problem::Setup(_) => {
-                let here = target.routes[self.route].place.namespace.clone();
-                self.next_route(target, why, |namespace| namespace != here)
+                self.next_route(target, Some(why), |tried, new| tried.place.namespace != new.place.namespace)
             }
+            // The pod fell over another image, which does not come again: this one is as good as untried.
+            _ if pod.got_on && !matches!(problem, Problem::Interrupted | Problem::Deadline) => Step::Again,
             Problem::OutOfMemory
             | Problem::Died(_)
             | Problem::Evicted(_)
             | Problem::Deleted
             | Problem::LogCut => self.again(&why),
+            Problem::Log(error) if !error.is_missing_right() => self.again(&why),
             Problem::Unschedulable(_)
+            | Problem::NotStarted(_)
             | Problem::Deadline
             | Problem::Log(_)
             | Problem::Watch(_)
-            | Problem::Interrupted => failed(why),
+            | Problem::Interrupted => self.failed(why),
         }
     }
 
     fn again(&mut self, why: &str) -> Step {
         if self.repeats == REPEATS {
-            return failed(why.to_owned());
+            return self.failed(why.to_owned());
         }
         self.repeats += 1;
+        self.refusals.push(why.to_owned());
         Step::Again
     }
 
-    fn in_own_pod(&mut self, memory: u64) -> Step {
+    fn in_own_pod(&mut self, why: String, memory: u64) -> Step {
+        self.refusals.push(why);
         self.alone = true;
         self.memory = memory;
         Step::Alone(memory)
     }
 
-    fn next_route(&mut self, target: &Target, why: String, fits: impl Fn(&str) -> bool) -> Step {
-        if !self.refusals.contains(&why) {
+    /// The next route that differs from every one that was tried, as `differs` says of two.
+    fn next_route(
+        &mut self,
+        target: &Target,
+        why: Option<String>,
+        differs: impl Fn(&Route, &Route) -> bool,
+    ) -> Step {
+        if let Some(why) = why.filter(|why| !self.refusals.contains(why)) {
             self.refusals.push(why);
         }
-        let rest = target.routes.iter().enumerate().skip(self.route + 1);
-        match rest.into_iter().find(|(_, route)| fits(&route.place.namespace)) {
-            Some((route, _)) => {
+        self.tried.push(self.route);
+        let routes = &target.routes;
+        let is_new = |new: &usize| {
+            self.tried.iter().all(|tried| tried != new && differs(&routes[*tried], &routes[*new]))
+        };
+        let next = (0..target.routes.len()).find(is_new).filter(|_| self.tried.len() < ROUTES);
+        match next {
+            Some(route) => {
                 self.route = route;
                 Step::NextRoute(route)
             }
-            None => failed(self.refusals.join("; then ")),
+            None => {
+                Step::Settled(self.nearest.take().unwrap_or_else(|| End::Failed(self.refusals.join("; then "))))
+            }
         }
+    }
+
+    /// Nothing more is tried; what was read in its place stands.
+    fn failed(&mut self, why: String) -> Step {
+        Step::Settled(self.nearest.take().unwrap_or(End::Failed(why)))
     }
 }
 
@@ -159,10 +222,6 @@ impl Attempts {
 pub(super) struct Limits {
     /// Most memory of a pod in bytes.
     pub(super) max_memory: u64,
-}
-
-fn failed(why: String) -> Step {
-    Step::Settled(End::Failed(why))
 }
 
 #[cfg(test)]

@@ -3,20 +3,24 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::attempts::{Attempts, End, Limits, Step};
+use super::attempts::{Attempts, End, Limits, PodEnd, Step};
 use super::{ScanConfig, Update};
 use crate::cluster::{Connection, Refusal};
-use crate::job::{self, GroupEnd, JobSettings, MEMORY, PodTask, Problem, Progress};
-use crate::plan::{Place, ScanPlan, Target};
+use crate::job::{self, GroupEnd, ImageEnd, JobSettings, MEMORY, PodTask, Problem, Progress};
+use crate::plan::{MAX_PER_POD, Place, ScanPlan, Target};
 use crate::sbom::{Sbom, cyclonedx};
 use crate::wire::{DocumentName, Failure, FailureKind, TaskImage};
 
 /// Time that a pod must have to be worth its start.
 const LEAST: Duration = Duration::from_secs(5);
+
+/// How long a Job is looked for that may or may not be there.
+const UNCERTAIN: Duration = Duration::from_secs(5);
 
 /// Which Jobs stay after the scan, until their TTL removes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +66,8 @@ struct Work {
     /// Targets and their routes.
     images: Vec<(usize, usize)>,
     memory: u64,
+    /// No other image may join: this one has brought a pod down, or needs one for itself.
+    alone: bool,
 }
 
 impl Reading {
@@ -80,23 +86,30 @@ pub(super) async fn coordinate(with: &Coordination<'_>, on: &(impl Fn(Update) + 
     let targets = &with.plan.targets;
     let groups = with.plan.groups.iter();
     let mut queue: VecDeque<Work> = groups
-        .map(|group| Work { place: group.place.clone(), images: group.images.clone(), memory: MEMORY })
+        .map(|group| Work {
+            place: group.place.clone(),
+            images: group.images.clone(),
+            memory: MEMORY,
+            alone: false,
+        })
         .collect();
-    let mut attempts = vec![Attempts::default(); targets.len()];
+    let mut attempts: Vec<Attempts> = targets.iter().map(|_| Attempts::default()).collect();
     let mut ends: Vec<Option<ImageResult>> = targets.iter().map(|_| None).collect();
     let mut reading = Reading { ends: Vec::new(), notes: Vec::new(), namespaces: BTreeSet::new() };
     let (progress, mut told) = tokio::sync::mpsc::unbounded_channel();
     let mut running = JoinSet::new();
     let mut removing = JoinSet::new();
     let mut number = 0;
+    // Whether a Job may be there that nobody follows: its creation was not answered, or its task died.
+    let mut uncertain = false;
     loop {
         while running.len() < with.config.parallelism.max(1) && !with.stop.is_cancelled() {
             let Some(work) = queue.pop_front() else { break };
             let left = deadline.saturating_duration_since(Instant::now());
             if left < LEAST {
-                for (target, _) in &work.images {
-                    ends[*target] =
-                        Some(ImageResult::Failed("the scan's time was up before its turn".to_owned()));
+                for (target, _) in work.images {
+                    on(Update::Finished { image: name(targets, target), target });
+                    ends[target] = Some(read(attempts[target].out_of_time()));
                 }
                 continue;
             }
@@ -110,13 +123,18 @@ pub(super) async fn coordinate(with: &Coordination<'_>, on: &(impl Fn(Update) + 
         tokio::select! {
             Some((place, images, event)) = told.recv() => say(on, targets, &place, &images, event),
             Some(ended) = running.join_next() => {
-                let Ok((work, end)) = ended else { continue };
+                let Ok((work, end)) = ended else {
+                    uncertain = true;
+                    continue;
+                };
+                uncertain |= matches!(&end.problem, Some(Problem::Refused(error)) if error.may_pass());
                 remove(with, &work, &end, &mut removing);
-                note(&mut reading.notes, on, advice(&end));
+                note(&mut reading.notes, on, advice(with, &end));
+                let pod = PodEnd { problem: end.problem.as_ref(), got_on: got_on(&end) };
                 note(&mut reading.notes, on, end.notes);
+                let limits = Limits { max_memory: with.config.max_memory };
                 for ((target, _), image) in work.images.iter().zip(end.images) {
-                    let limits = Limits { max_memory: with.config.max_memory };
-                    let step = attempts[*target].next(&targets[*target], image, end.problem.as_ref(), limits);
+                    let step = attempts[*target].next(&targets[*target], image, pod, limits);
                     if let Some(end) = follow_up(step, *target, targets, &attempts, &mut queue) {
                         on(Update::Finished { image: name(targets, *target), target: *target });
                         ends[*target] = Some(read(end));
@@ -129,18 +147,35 @@ pub(super) async fn coordinate(with: &Coordination<'_>, on: &(impl Fn(Update) + 
         let notes = removed.ok().flatten().into_iter().collect();
         note(&mut reading.notes, on, notes);
     }
+    if uncertain && with.config.keep_jobs == KeepJobs::Never && !with.stop.is_cancelled() {
+        let (client, scan) = (&with.connection.client, &with.settings.scan);
+        // What is left expires by itself; the reason for the failure itself is in the report.
+        let _ = job::remove_scan(client, scan, &reading.namespaces, UNCERTAIN).await;
+    }
     let never = || ImageResult::Failed("the scan ended before its turn".to_owned());
     reading.ends = ends.into_iter().map(|end| end.unwrap_or_else(never)).collect();
     reading
 }
 
+/// Whether a pod got anywhere.
+fn got_on(end: &GroupEnd) -> bool {
+    end.images.iter().any(|image| matches!(image, ImageEnd::Read(..) | ImageEnd::Failed(_) | ImageEnd::Open))
+}
+
 /// What a person can do about a problem that the whole scan has.
-fn advice(end: &GroupEnd) -> Vec<String> {
+fn advice(with: &Coordination<'_>, end: &GroupEnd) -> Vec<String> {
     let mut advice = Vec::new();
     match &end.problem {
+        Some(Problem::Refused(error) | Problem::Watch(error) | Problem::Log(error)) => {
+            return error.check().into_iter().collect();
+        }
         Some(Problem::ScannerImage(_)) => advice.push(
             "put the scanner's image where the nodes can pull it, `kubectl clarity image push REF`, and name it, \
-             `kubectl clarity scan --scanner-image REF` (with --scanner-pull-secret NAME if it needs a credential)",
+             `kubectl clarity scan --scanner-image REF` (with --scanner-pull-secret NAME if it needs a credential); \
+             `kubectl clarity image save FILE` writes it to a file",
+        ),
+        Some(Problem::NoPod(_)) if with.config.parallelism > 1 => advice.push(
+            "where a quota has room for one scanner pod only: --parallelism 1",
         ),
         // It could be started only if it were another image's.
         Some(Problem::Setup(text)) if text.contains(job::SCANNER) => advice.push(
@@ -183,6 +218,7 @@ fn run(
         memory: work.memory,
         may_ask_for_memory: work.memory == MEMORY && with.config.max_memory > MEMORY,
         timeout: left,
+        ends_at: (Timestamp::now() + left).as_second().try_into().unwrap_or_default(),
     };
     let desired = job::desired_job(&task, with.settings);
     let client = with.connection.client.clone();
@@ -209,16 +245,16 @@ fn follow_up(
 ) -> Option<End> {
     let route = attempts[target].route;
     let place = targets[target].routes[route].place.clone();
+    let images = vec![(target, route)];
     match step {
         Step::Settled(end) => return Some(end),
-        Step::Alone(memory) => queue.push_back(Work { place, images: vec![(target, route)], memory }),
+        Step::Alone(memory) => queue.push_back(Work { place, images, memory, alone: true }),
         Step::Again | Step::NextRoute(_) => {
-            let joins = |work: &&mut Work| {
-                work.place == place && work.memory == MEMORY && work.images.len() < crate::wire::MAX_IMAGES
-            };
+            let joins =
+                |work: &&mut Work| !work.alone && work.place == place && work.images.len() < MAX_PER_POD;
             match queue.iter_mut().find(joins) {
-                Some(work) => work.images.push((target, route)),
-                None => queue.push_back(Work { place, images: vec![(target, route)], memory: MEMORY }),
+                Some(work) => work.images.extend(images),
+                None => queue.push_back(Work { place, images, memory: MEMORY, alone: false }),
             }
         }
     }
@@ -227,7 +263,7 @@ fn follow_up(
 
 /// Deletes the Job unless it is to stay. Interrupted scans are cleaned up as a whole.
 fn remove(with: &Coordination<'_>, work: &Work, end: &GroupEnd, removing: &mut JoinSet<Option<String>>) {
-    let all_read = end.images.iter().all(|image| matches!(image, job::ImageEnd::Read(..)));
+    let all_read = end.images.iter().all(|image| matches!(image, ImageEnd::Read(..)));
     let keep = match with.config.keep_jobs {
         KeepJobs::Never => false,
         KeepJobs::Failed => !all_read,

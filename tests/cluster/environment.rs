@@ -132,7 +132,13 @@ pub(crate) fn another_authority() -> (tempfile::TempDir, String) {
 ///
 /// # Panics
 /// It failed.
+#[track_caller]
 pub(crate) fn kubectl_with(arguments: &[&str], input: &Value) -> String {
+    try_kubectl_with(arguments, input).unwrap_or_else(|why| panic!("kubectl {}: {why}", arguments.join(" ")))
+}
+
+/// The same for what may fail; what kubectl said then.
+pub(crate) fn try_kubectl_with(arguments: &[&str], input: &Value) -> Result<String, String> {
     use std::io::Write as _;
     let mut kubectl = Command::new("kubectl")
         .args(arguments)
@@ -145,15 +151,15 @@ pub(crate) fn kubectl_with(arguments: &[&str], input: &Value) -> String {
     stdin.write_all(input.to_string().as_bytes()).expect("kubectl reads it");
     drop(stdin);
     let output = kubectl.wait_with_output().expect("kubectl ends");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "kubectl {}: {said}", arguments.join(" "));
-    String::from_utf8(output.stdout).expect("text")
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }
 
 /// Runs kubectl; what it printed.
 ///
 /// # Panics
 /// It failed.
+#[track_caller]
 pub(crate) fn kubectl(arguments: &[&str]) -> String {
     kubectl_with(arguments, &Value::Null)
 }

@@ -39,6 +39,13 @@ fn pod_that_is_deleted_in_mid_scan_is_replaced() {
 }
 
 #[test]
+fn job_that_is_deleted_in_mid_scan_is_replaced() {
+    scan_with_loss("deletedjob", |namespace, _| {
+        kubectl(&["delete", "jobs", "-n", &namespace.name, "--all", "--wait=false"]);
+    });
+}
+
+#[test]
 fn pod_that_is_evicted_in_mid_scan_is_replaced() {
     scan_with_loss("evicted", |namespace, pod| {
         let path = format!("/api/v1/namespaces/{}/pods/{pod}/eviction", namespace.name);

@@ -55,7 +55,8 @@ impl Namespace {
     /// Creates objects in it.
     pub(crate) fn add(&self, mut objects: Vec<Value>) {
         for object in &mut objects {
-            if object["kind"] != "Namespace" {
+            let kind = object["kind"].as_str().unwrap_or_default();
+            if kind != "Namespace" && !kind.starts_with("ValidatingAdmission") {
                 object["metadata"]["namespace"] = json!(self.name);
             }
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::environment::{environment, kubectl, wait_for};
+use crate::environment::{environment, kubectl, try_kubectl_with, wait_for};
 use crate::namespace::{Namespace, PullSecret, waiting_pod};
 use crate::plugin::{Ended, Plugin, assert_has};
 
@@ -59,6 +59,69 @@ fn limit_range_below_what_the_scanner_needs() {
     let namespace = namespace("limits", range);
     let (reason, _) = refused(&namespace, &[], 20);
     assert_has(&reason, &["cannot create its pod", "maximum memory usage per Container is 128Mi"]);
+}
+
+/// A policy of the cluster that is in force in one namespace, until it is dropped.
+struct Policy(String);
+
+impl Policy {
+    /// Refuses this resource, and waits until it does.
+    fn against(namespace: &Namespace, group: &str, resource: &str) -> Self {
+        let policy = Self(namespace.name.clone());
+        let rules = json!([{"apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE"],
+            "resources": [resource]}]);
+        let of_namespace = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace.name}});
+        // It spares what the test itself creates.
+        let ours = "has(object.metadata.labels) && 'kubectl-clarity.io/scan' in object.metadata.labels";
+        let spec = json!({"matchConstraints": {"resourceRules": rules}, "failurePolicy": "Fail",
+            "validations": [{"expression": format!("!({ours})"), "message": "nobody scans on sundays"}]});
+        let metadata = json!({"name": policy.0});
+        namespace.add(vec![
+            json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+                "metadata": metadata, "spec": spec}),
+            json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+                "metadata": metadata, "spec": {"policyName": policy.0, "validationActions": ["Deny"],
+                    "matchResources": {"namespaceSelector": of_namespace}}}),
+        ]);
+        let mut probe = waiting_pod("probe", "probe");
+        probe["metadata"]["labels"] = json!({"kubectl-clarity.io/scan": "probe"});
+        probe["spec"]["restartPolicy"] = json!("Never");
+        if resource == "jobs" {
+            probe = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": probe["metadata"],
+                "spec": {"template": {"spec": probe["spec"]}}});
+        }
+        wait_for("the policy is in force", 30, || {
+            let dry = ["create", "--dry-run=server", "-n", &namespace.name, "-f", "-"];
+            try_kubectl_with(&dry, &probe).err().filter(|error| error.contains("on sundays"))
+        });
+        policy
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        for kind in ["validatingadmissionpolicybinding", "validatingadmissionpolicy"] {
+            let delete = ["delete", kind, &self.0, "--wait=false", "--ignore-not-found"];
+            // The test has its answer by now.
+            let _ = std::process::Command::new("kubectl").args(delete).output();
+        }
+    }
+}
+
+#[test]
+fn admission_that_refuses_the_job() {
+    let namespace = Namespace::with_image("policyjob", "multi", "apps/multi");
+    let _policy = Policy::against(&namespace, "batch", "jobs");
+    let (reason, _) = refused(&namespace, &[], 20);
+    assert_has(&reason, &["admission does not let us create jobs in namespace", "nobody scans on sundays"]);
+}
+
+#[test]
+fn admission_that_refuses_the_pod() {
+    let namespace = Namespace::with_image("policypod", "multi", "apps/multi");
+    let _policy = Policy::against(&namespace, "", "pods");
+    let (reason, _) = refused(&namespace, &[], 20);
+    assert_has(&reason, &["the scanner's Job cannot create its pod", "nobody scans on sundays"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::process::Command;
 use crate::environment::{another_authority, environment};
 use crate::namespace::{Namespace, PullSecret, waiting_pod};
 use crate::plugin::{Ended, Plugin, assert_has, state};
+use crate::registry::SlowRegistry;
 
 /// Scans a namespace with one image and gives the reason why it was not read.
 fn failed(namespace: &Namespace, flags: &[&str]) -> (String, Ended) {
@@ -102,6 +103,14 @@ fn private_image_without_credential() {
     let namespace = Namespace::new("nosecret", PullSecret::None, vec![waiting_pod("multi", &image)]);
     let (reason, _) = failed(&namespace, &[]);
     assert_has(&reason, &["registry.clarity.test:5000", "credential"]);
+}
+
+#[test]
+fn registry_that_falls_silent_costs_no_more_than_the_time_of_the_scan() {
+    let registry = SlowRegistry::serve("payments");
+    let namespace = Namespace::new("silent", PullSecret::None, vec![waiting_pod("slow", &registry.image)]);
+    let (reason, _) = failed(&namespace, &["--timeout", "12s"]);
+    assert_has(&reason, &["time was up after 0 of 1 MiB"]);
 }
 
 #[test]

@@ -98,11 +98,15 @@ fn a_target_without_pods_is_an_error_that_names_it() {
 }
 
 #[test]
-fn only_objects_with_both_labels_are_our_own() {
-    let meta = |labels: serde_json::Value| -> ObjectMeta {
-        serde_json::from_value(json!({ "labels": labels })).expect("metadata")
+fn labels_alone_do_not_hide_a_workload() {
+    let meta = |labels: serde_json::Value, job: &str| -> ObjectMeta {
+        let owner =
+            json!({"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": "u", "controller": true});
+        serde_json::from_value(json!({"labels": labels, "ownerReferences": [owner]})).expect("metadata")
     };
-    assert!(is_ours(&meta(json!({"app.kubernetes.io/managed-by": NAME, SCAN_LABEL: "x"}))));
-    assert!(!is_ours(&meta(json!({"app.kubernetes.io/managed-by": NAME}))));
-    assert!(!is_ours(&meta(json!({SCAN_LABEL: "x"}))));
+    let labels = || json!({"app.kubernetes.io/managed-by": NAME, SCAN_LABEL: "x"});
+    assert!(is_ours(&meta(labels(), "clarity-x-1")));
+    assert!(!is_ours(&meta(labels(), "shop")));
+    assert!(!is_ours(&meta(json!({SCAN_LABEL: "x"}), "clarity-x-1")));
+    assert!(!is_ours(&serde_json::from_value(json!({ "labels": labels() })).expect("metadata")));
 }

@@ -93,7 +93,7 @@ fn only_a_pod_that_could_not_be_created_is_a_problem_of_the_job() {
 }
 
 #[test]
-fn the_deadline_of_a_job_is_read_from_either_condition() {
+fn the_end_of_a_job_is_read_from_either_condition() {
     let job = |kind: &str, reason: &str| -> Job {
         serde_json::from_value(json!({"metadata": {}, "status": {"conditions": [
             {"type": "SuccessCriteriaMet", "status": "False"},
@@ -102,6 +102,6 @@ fn the_deadline_of_a_job_is_read_from_either_condition() {
     };
     assert!(matches!(job_problem(&job("FailureTarget", "DeadlineExceeded")), Some(Problem::Deadline)));
     assert!(matches!(job_problem(&job("Failed", "DeadlineExceeded")), Some(Problem::Deadline)));
-    assert!(job_problem(&job("Failed", "BackoffLimitExceeded")).is_none());
+    assert!(matches!(job_problem(&job("Failed", "BackoffLimitExceeded")), Some(Problem::Died(_))));
     assert!(job_problem(&job("Complete", "")).is_none());
 }

@@ -11,6 +11,7 @@ fn settings() -> JobSettings {
         scanner_pull_secret: Some("scanner".into()),
         service_account: None,
         registry_ca: None,
+        keep: false,
         requester: "ann".into(),
         scope: "-n shop".into(),
     }
@@ -30,6 +31,7 @@ fn task(images: usize) -> PodTask {
         memory: MEMORY,
         may_ask_for_memory: true,
         timeout: Duration::from_mins(10),
+        ends_at: 1_800_000_600,
     }
 }
 
@@ -50,6 +52,14 @@ fn the_job_is_as_documented() {
         "app.kubernetes.io/name": "kubectl-clarity",
         "kubectl-clarity.io/scan": "k7x2m9q4tz",
     });
+    let mut pod_labels = labels.clone();
+    for (name, value) in [
+        ("kubectl-clarity.io/job", "clarity-k7x2m9q4tz-2"),
+        ("kuma.io/sidecar-injection", "disabled"),
+        ("sidecar.istio.io/inject", "false"),
+    ] {
+        pod_labels[name] = value.into();
+    }
     let expected = json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -70,7 +80,7 @@ fn the_job_is_as_documented() {
             "ttlSecondsAfterFinished": 300,
             "template": {
                 "metadata": {
-                    "labels": labels,
+                    "labels": pod_labels,
                     "annotations": {
                         "consul.hashicorp.com/connect-inject": "false",
                         "kuma.io/sidecar-injection": "disabled",
@@ -98,6 +108,7 @@ fn the_job_is_as_documented() {
                     "containers": [{
                         "name": "scan",
                         "image": "registry.test/scanner:1",
+                        "imagePullPolicy": "IfNotPresent",
                         "command": ["/clarity-scan", "run"],
                         "env": [{"name": "CLARITY_TASK", "value": null}],
                         "resources": {
@@ -143,7 +154,6 @@ fn what_admission_adds_by_default_is_no_alteration() {
     let job = desired_job(&task(1), &settings());
     let mut pod = pod_of(&job);
     pod.service_account_name = Some("default".into());
-    pod.containers[0].image_pull_policy = Some("IfNotPresent".into());
     pod.containers[0]
         .env
         .get_or_insert_default()
@@ -160,6 +170,8 @@ fn what_webhooks_change_is_said() {
     let mut pod = pod_of(&job);
     pod.containers[0].image = Some("mirror.test/scanner:1".into());
     pod.containers[0].volume_mounts = None;
+    pod.containers[0].image_pull_policy = Some("Always".into());
+    pod.automount_service_account_token = None;
     pod.containers[0].env = None;
     let limits = BTreeMap::from([("memory".to_owned(), Quantity("64Mi".into()))]);
     pod.containers[0].resources = Some(ResourceRequirements { limits: Some(limits), ..Default::default() });
@@ -170,7 +182,9 @@ fn what_webhooks_change_is_said() {
             r#"admission added the container "istio-proxy" to the scanner pod"#,
             r#"admission changed the scanner's image to "mirror.test/scanner:1""#,
             "admission changed what the scanner is told to do",
+            "admission changed the scanner's pull policy to Always",
             "admission lowered the scanner's memory limit to 64Mi",
+            "admission gave the scanner pod a token of the API, which it does not need",
             "admission removed the mount /run/clarity/pull-secrets/0 of a pull secret",
         ]
     );

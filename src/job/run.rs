@@ -1,0 +1,483 @@
+//! Follows one Job until everything is said or nothing more can come: the Job, its pod, their events and the pod's
+//! log at once.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use futures::stream::{BoxStream, StreamExt as _};
+use jiff::Timestamp;
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event as ApiEvent, Pod};
+use kube::api::Api;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, watcher};
+use kube::{Client, ResourceExt as _};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::JOB_LABEL;
+use super::follow::{GroupEnd, ImageEnd, Progress};
+use super::logs::{self, LogEvent, Part};
+use super::problem::{PodState, Problem, event_problem, job_problem, pod_state};
+use super::spec::alterations;
+use crate::cluster::{ApiError, SCAN_LABEL};
+use crate::wire::{Event, Receiver};
+
+/// How often a log that breaks off is taken up again without a new frame in between: a minute, so that an API server
+/// may be restarted.
+const LOG_TRIES: u32 = 40;
+
+/// How long the log may go on after its container has ended, and how long one line of it is waited for then.
+const LOG_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a scanner that runs is waited for when the scan's time is up: it says why before it ends.
+const CLIENT_GRACE: Duration = Duration::from_secs(45);
+
+type Watch<K> = BoxStream<'static, watcher::Result<watcher::Event<K>>>;
+
+/// How the scanner's container ended.
+struct Ended {
+    /// Why, if not as it should.
+    problem: Option<Problem>,
+}
+
+/// One Job being followed.
+pub(super) struct Run<'a, F> {
+    pods: Api<Pod>,
+    events: Api<ApiEvent>,
+    jobs: Api<Job>,
+    desired: &'a Job,
+    namespace: String,
+    name: String,
+    uid: String,
+    scan: String,
+    on: &'a F,
+    receiver: Receiver,
+    images: Vec<Option<ImageEnd>>,
+    notes: Vec<String>,
+    /// Name of the pod, once it is there.
+    pod: Option<String>,
+    /// How the container ended, once it has.
+    ended: Option<Ended>,
+    running: bool,
+    waiting: String,
+    unschedulable: Option<String>,
+    log: Option<mpsc::Receiver<LogEvent>>,
+    log_from: Option<Timestamp>,
+    log_tries: u32,
+}
+
+/// What a watch says about the one object that it is for.
+enum Change<K> {
+    /// It is there, and is so.
+    Is(K),
+    /// It is gone, as it was last or unseen while the watch was down.
+    Gone(Option<K>),
+    /// Nothing about it.
+    Nothing,
+}
+
+impl<'a, F: Fn(Progress)> Run<'a, F> {
+    pub(super) fn new(
+        client: &Client,
+        namespace: &str,
+        desired: &'a Job,
+        job: &Job,
+        images: usize,
+        on: &'a F,
+    ) -> Self {
+        let scan = desired.labels().get(SCAN_LABEL).cloned().unwrap_or_default();
+        Self {
+            pods: Api::namespaced(client.clone(), namespace),
+            events: Api::namespaced(client.clone(), namespace),
+            jobs: Api::namespaced(client.clone(), namespace),
+            desired,
+            namespace: namespace.to_owned(),
+            name: job.name_any(),
+            uid: job.uid().unwrap_or_default(),
+            receiver: Receiver::new(&scan, u32::try_from(images).unwrap_or(u32::MAX)),
+            scan,
+            on,
+            images: (0..images).map(|_| None).collect(),
+            notes: Vec::new(),
+            pod: None,
+            ended: None,
+            running: false,
+            waiting: String::new(),
+            unschedulable: None,
+            log: None,
+            log_from: None,
+            log_tries: 0,
+        }
+    }
+
+    /// Until everything is said or nothing more can come; why, if that is a problem.
+    pub(super) async fn until_over(&mut self, timeout: Duration, stop: &CancellationToken) -> Option<Problem> {
+        let by_label = format!("{SCAN_LABEL}={},{JOB_LABEL}={}", self.scan, self.name);
+        let mut pods = watch(self.pods.clone(), watcher::Config::default().labels(&by_label));
+        let by_name = format!("metadata.name={}", self.name);
+        let mut jobs = watch(self.jobs.clone(), watcher::Config::default().fields(&by_name));
+        let mut events = self.events_of(&self.uid);
+        let mut pod_events: Watch<ApiEvent> = futures::stream::pending().boxed();
+        let (mut pod_listed, mut job_listed) = (false, false);
+        let time_is_up = Instant::now() + timeout;
+        let mut log_ends = None;
+        loop {
+            let has_log = self.log.is_some();
+            // For a scanner that never started there is nothing to wait for.
+            let deadline = time_is_up + if self.running { CLIENT_GRACE } else { Duration::ZERO };
+            tokio::select! {
+                () = stop.cancelled() => return Some(Problem::Interrupted),
+                () = tokio::time::sleep_until(log_ends.map_or(deadline, |end| deadline.min(end))) => {
+                    return Some(self.out_of_time());
+                }
+                Some(event) = pods.next() => {
+                    let event = match event {
+                        Ok(event) => event,
+                        Err(error) => match missing_right(&error, "pods", &self.namespace) {
+                            Some(error) => return Some(Problem::Watch(error)),
+                            None => continue,
+                        },
+                    };
+                    let uid = self.uid.clone();
+                    let owned = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.uid == uid);
+                    match sift(event, &mut pod_listed, owned) {
+                        Change::Is(pod) => {
+                            if self.pod.is_none() {
+                                pod_events = self.events_of(&pod.uid().unwrap_or_default());
+                            }
+                            if let Some(problem) = self.pod_changed(&pod) {
+                                return Some(problem);
+                            }
+                        }
+                        Change::Gone(pod) if self.pod.is_some() => {
+                            return Some(pod.as_ref().and_then(pod_end).unwrap_or(Problem::Deleted));
+                        }
+                        // Not created yet.
+                        Change::Gone(_) | Change::Nothing => {}
+                    }
+                }
+                Some(event) = jobs.next() => match event {
+                    Ok(event) => if let Some(problem) = self.job_changed(sift(event, &mut job_listed, |_| true)) {
+                        return Some(problem);
+                    },
+                    Err(error) => if let Some(error) = missing_right(&error, "jobs", &self.namespace) {
+                        // The pod alone tells nearly as much.
+                        self.notes.push(format!("{error}: what happens to the scanner's Job may be noticed late"));
+                        jobs = futures::stream::pending().boxed();
+                    },
+                },
+                Some(event) = events.next() => {
+                    let event = event.ok().and_then(applied);
+                    if let Some(problem) = event.as_ref().and_then(event_problem) {
+                        return Some(problem);
+                    }
+                }
+                Some(event) = pod_events.next() => {
+                    if let Some(event) = event.ok().and_then(applied) {
+                        self.pod_event(&event);
+                    }
+                }
+                Some(event) = receive(&mut self.log), if has_log => {
+                    if let ControlFlow::Break(end) = self.log_event(event) {
+                        return end;
+                    }
+                }
+            }
+            if self.ended.is_some() && log_ends.is_none() {
+                log_ends = Some(Instant::now() + LOG_GRACE);
+            }
+        }
+    }
+
+    /// Takes in the Job's new state; a problem if nothing more can come of it.
+    fn job_changed(&mut self, change: Change<Job>) -> Option<Problem> {
+        match change {
+            Change::Is(job) => match job_problem(&job) {
+                Some(Problem::Deadline) => return Some(Problem::Deadline),
+                // The pod says it better, if it says anything.
+                Some(problem) if self.ended.is_none() => self.ended = Some(Ended { problem: Some(problem) }),
+                _ => {}
+            },
+            Change::Gone(_) => return Some(Problem::Deleted),
+            Change::Nothing => {}
+        }
+        None
+    }
+
+    /// Takes in what comes from the log; how it all ended, if it did.
+    fn log_event(&mut self, event: LogEvent) -> ControlFlow<Option<Problem>> {
+        match event {
+            LogEvent::Line(when, line) => {
+                self.log_from = when.or(self.log_from);
+                if self.line(&line) {
+                    self.log_tries = 0;
+                }
+                if self.receiver.is_complete() {
+                    return ControlFlow::Break(None);
+                }
+            }
+            LogEvent::Over(Some(error)) if error.is_missing_right() => {
+                return ControlFlow::Break(Some(Problem::Log(error)));
+            }
+            LogEvent::Over(error) => {
+                self.log = None;
+                if let Some(ended) = self.ended.take() {
+                    return ControlFlow::Break(ended.problem);
+                }
+                self.log_tries += 1;
+                if self.log_tries > LOG_TRIES {
+                    return ControlFlow::Break(Some(error.map_or(Problem::LogCut, Problem::Log)));
+                }
+                let pause = Duration::from_millis(50).saturating_mul(1 << self.log_tries.min(5));
+                self.open_log(Part { follow: true, since: self.log_from, after: pause });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// What is known at the end. Where something is missing, the whole log is read once more.
+    pub(super) async fn finish(mut self, problem: Option<Problem>, stop: &CancellationToken) -> GroupEnd {
+        let interrupted = matches!(problem, Some(Problem::Interrupted));
+        let unreadable = matches!(&problem, Some(Problem::Log(error)) if error.is_missing_right());
+        let is_missing = self.images.iter().any(|end| matches!(end, None | Some(ImageEnd::Lost)));
+        let mut open = None;
+        if is_missing && self.running && !interrupted && !unreadable {
+            let fresh = Receiver::new(&self.scan, u32::try_from(self.images.len()).unwrap_or(u32::MAX));
+            open = std::mem::replace(&mut self.receiver, fresh).finish().open;
+            self.open_log(Part { follow: false, since: None, after: Duration::ZERO });
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.read_again() => {}
+            }
+        }
+        let heard = self.receiver.finish();
+        let open = heard.open.or(open).and_then(|image| usize::try_from(image).ok());
+        if problem.is_some() && !interrupted {
+            self.notes.extend(heard.diagnostics.iter().map(|line| format!("scanner {}: {line}", self.name)));
+        }
+        let unread = |number| match (&problem, heard.complete) {
+            _ if open == Some(number) => ImageEnd::Open,
+            (None, _) | (_, true) => ImageEnd::Lost,
+            _ => ImageEnd::NotReached,
+        };
+        let images = self.images.into_iter().enumerate();
+        let images = images.map(|(number, end)| end.unwrap_or_else(|| unread(number))).collect();
+        GroupEnd { images, problem, created: Some((self.name, self.uid)), notes: self.notes }
+    }
+
+    async fn read_again(&mut self) {
+        while let Ok(Some(LogEvent::Line(_, line))) =
+            tokio::time::timeout(LOG_GRACE, receive(&mut self.log)).await
+        {
+            self.line(&line);
+        }
+    }
+
+    /// Why it is over when nothing more is waited for.
+    fn out_of_time(&mut self) -> Problem {
+        if let Some(ended) = self.ended.take() {
+            return ended.problem.unwrap_or(Problem::LogCut);
+        }
+        if self.running {
+            return Problem::Deadline;
+        }
+        let not_started = || Problem::NotStarted(std::mem::take(&mut self.waiting));
+        self.unschedulable.take().map_or_else(not_started, Problem::Unschedulable)
+    }
+
+    /// Takes in one line of log; false if it said nothing new.
+    fn line(&mut self, line: &str) -> bool {
+        let before = self.receiver.position();
+        let (number, end) = match self.receiver.accept(line) {
+            Event::Nothing | Event::Ended => return self.receiver.position() != before,
+            Event::Began { .. } => {
+                (self.on)(Progress::Running);
+                return true;
+            }
+            Event::Started(image) => {
+                self.reading(image, 0, 0);
+                return true;
+            }
+            Event::Progress { image, read, total } => {
+                self.reading(image, read, total);
+                return true;
+            }
+            Event::Image { image, outcome, documents } => (image, ImageEnd::Read(outcome, documents)),
+            Event::Failed { image, failure } => (image, ImageEnd::Failed(failure)),
+            Event::Lost(image) => (image, ImageEnd::Lost),
+        };
+        if let Some(number) = usize::try_from(number).ok().filter(|n| *n < self.images.len()) {
+            if matches!(self.images[number], None | Some(ImageEnd::Lost)) {
+                self.images[number] = Some(end);
+            }
+            (self.on)(Progress::Finished { image: number });
+        }
+        true
+    }
+
+    fn reading(&self, image: u32, read: u64, total: u64) {
+        (self.on)(Progress::Reading { image: usize::try_from(image).unwrap_or(usize::MAX), read, total });
+    }
+
+    /// Takes in the pod's new state; a problem if nothing more can come of it.
+    fn pod_changed(&mut self, pod: &Pod) -> Option<Problem> {
+        if self.pod.is_none() {
+            self.pod = Some(pod.name_any());
+            let changed = pod.spec.as_ref().map(|spec| alterations(self.desired, spec)).unwrap_or_default();
+            self.notes.extend(changed);
+        }
+        match pod_state(pod) {
+            PodState::Waiting(what) => {
+                self.unschedulable.clone_from(&what);
+                if let Some(what) = what {
+                    self.say_waiting(&what);
+                }
+            }
+            PodState::Started => self.start_log(),
+            PodState::Ended(problem) => {
+                self.start_log();
+                // A pod that is deleted reports its container's end before it goes; who did it is not known.
+                let deleted = pod.metadata.deletion_timestamp.is_some();
+                let problem = match problem {
+                    Some(Problem::Died(_)) if deleted => Some(Problem::Deleted),
+                    other => other,
+                };
+                self.ended = Some(Ended { problem });
+            }
+            PodState::Stuck(problem) => return Some(problem),
+        }
+        None
+    }
+
+    fn pod_event(&mut self, event: &ApiEvent) {
+        let reason = event.reason.as_deref().unwrap_or_default();
+        // These the pod's own status tells too, and as what they are.
+        let is_told = matches!(reason, "Failed" | "BackOff" | "FailedScheduling");
+        if event.type_.as_deref() == Some("Warning") && !self.running && !is_told {
+            let message = event.message.as_deref().unwrap_or_default();
+            self.say_waiting(&format!("{reason}: {message}"));
+        }
+    }
+
+    fn say_waiting(&mut self, what: &str) {
+        if self.waiting != what {
+            what.clone_into(&mut self.waiting);
+            (self.on)(Progress::Waiting(what.to_owned()));
+        }
+    }
+
+    fn start_log(&mut self) {
+        if !self.running {
+            self.running = true;
+            self.unschedulable = None;
+            self.open_log(Part { follow: true, since: None, after: Duration::ZERO });
+        }
+    }
+
+    fn open_log(&mut self, part: Part) {
+        let Some(pod) = &self.pod else { return };
+        let (send, receive) = mpsc::channel(256);
+        tokio::spawn(logs::read(self.pods.clone(), pod.clone(), part, send));
+        self.log = Some(receive);
+    }
+
+    /// Without the right to watch events a scan works, it only tells less.
+    fn events_of(&self, uid: &str) -> Watch<ApiEvent> {
+        let config = watcher::Config::default().fields(&format!("involvedObject.uid={uid}"));
+        let namespace = self.namespace.clone();
+        let may_go_on = move |event: &watcher::Result<watcher::Event<ApiEvent>>| {
+            let refused = event.as_ref().err().and_then(|error| missing_right(error, "events", &namespace));
+            std::future::ready(refused.is_none())
+        };
+        watch(self.events.clone(), config).take_while(may_go_on).boxed()
+    }
+}
+
+/// A watch that goes on after errors, waiting longer each time.
+fn watch<K>(api: Api<K>, config: watcher::Config) -> Watch<K>
+where
+    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    watcher(api, config).default_backoff().boxed()
+}
+
+/// What an event of a watch means for the one object that is ours. A watch that starts anew sends no deletions, only
+/// a list; `listed` remembers whether ours was on it.
+fn sift<K>(event: watcher::Event<K>, listed: &mut bool, ours: impl Fn(&K) -> bool) -> Change<K> {
+    match event {
+        watcher::Event::Init => {
+            *listed = false;
+            Change::Nothing
+        }
+        watcher::Event::Apply(object) | watcher::Event::InitApply(object) if ours(&object) => {
+            *listed = true;
+            Change::Is(object)
+        }
+        watcher::Event::Delete(object) if ours(&object) => Change::Gone(Some(object)),
+        watcher::Event::InitDone if !*listed => Change::Gone(None),
+        _ => Change::Nothing,
+    }
+}
+
+fn applied<K>(event: watcher::Event<K>) -> Option<K> {
+    match event {
+        watcher::Event::Apply(object) | watcher::Event::InitApply(object) => Some(object),
+        watcher::Event::Delete(_) | watcher::Event::Init | watcher::Event::InitDone => None,
+    }
+}
+
+async fn receive(log: &mut Option<mpsc::Receiver<LogEvent>>) -> Option<LogEvent> {
+    log.as_mut()?.recv().await
+}
+
+/// How a deleted pod ended before it went.
+fn pod_end(pod: &Pod) -> Option<Problem> {
+    match pod_state(pod) {
+        PodState::Ended(Some(problem)) if !matches!(problem, Problem::Died(_)) => Some(problem),
+        _ => None,
+    }
+}
+
+/// An error of a watch that trying again does not mend.
+fn missing_right(error: &watcher::Error, resource: &str, namespace: &str) -> Option<ApiError> {
+    let (verb, cause) = match error {
+        watcher::Error::InitialListFailed(cause) => ("list", cause),
+        watcher::Error::WatchStartFailed(cause) => ("watch", cause),
+        _ => return None,
+    };
+    let error = ApiError::new(format!("{verb} {resource} in namespace {namespace:?}"), cause);
+    error.is_missing_right().then_some(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(events: impl IntoIterator<Item = watcher::Event<&'static str>>) -> Vec<&'static str> {
+        let mut listed = false;
+        let mut told = |event| match sift(event, &mut listed, |object| *object == "ours") {
+            Change::Is(_) => "is",
+            Change::Gone(_) => "gone",
+            Change::Nothing => "-",
+        };
+        events.into_iter().map(&mut told).collect()
+    }
+
+    #[test]
+    fn what_is_missing_from_a_new_list_is_gone() {
+        use watcher::Event::{Apply, Init, InitApply, InitDone};
+        assert_eq!(changes([Init, InitApply("ours"), InitDone, Apply("other")]), ["-", "is", "-", "-"]);
+        assert_eq!(
+            changes([Init, InitApply("ours"), InitDone, Init, InitApply("other"), InitDone]).last(),
+            Some(&"gone")
+        );
+    }
+
+    #[test]
+    fn only_the_deletion_of_ours_counts() {
+        use watcher::Event::Delete;
+        assert_eq!(changes([Delete("other"), Delete("ours")]), ["-", "gone"]);
+    }
+}
