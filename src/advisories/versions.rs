@@ -5,6 +5,11 @@
 
 mod apk;
 mod dpkg;
+pub(super) mod go;
+mod maven;
+mod number;
+mod pep440;
+mod semver;
 
 use std::cmp::Ordering;
 
@@ -17,6 +22,14 @@ pub enum Comparator {
     Dpkg,
     /// apk-tools 3.
     Apk,
+    /// PEP 440.
+    Pep440,
+    /// Semantic versions as npm reads them.
+    Semver,
+    /// `golang.org/x/mod/semver`.
+    Go,
+    /// Maven's `ComparableVersion`.
+    Maven,
 }
 
 impl Comparator {
@@ -26,6 +39,10 @@ impl Comparator {
         match ecosystem.name() {
             "Debian" => Some(Self::Dpkg),
             "Alpine" => Some(Self::Apk),
+            "PyPI" => Some(Self::Pep440),
+            "npm" => Some(Self::Semver),
+            "Go" => Some(Self::Go),
+            "Maven" => Some(Self::Maven),
             _ => None,
         }
     }
@@ -36,6 +53,92 @@ impl Comparator {
         match self {
             Self::Dpkg => dpkg::compare(a, b),
             Self::Apk => apk::compare(a, b),
+            Self::Pep440 => pep440::compare(a, b),
+            Self::Semver => semver::compare(a, b),
+            Self::Go => go::compare(a, b),
+            Self::Maven => maven::compare(a, b),
         }
+    }
+
+    /// Compares an installed version with one that a record names. Python's builds of one version (`2.0.1+cu118`)
+    /// are that version, unless the record names a build itself.
+    #[must_use]
+    pub fn compare_installed(self, installed: &str, named: &str) -> Ordering {
+        match self {
+            Self::Pep440 if !named.contains('+') => pep440::compare(pep440::public(installed), named),
+            _ => self.compare(installed, named),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const OF_LANGUAGES: [Comparator; 4] =
+        [Comparator::Pep440, Comparator::Semver, Comparator::Go, Comparator::Maven];
+
+    /// Each version against each other, the order being that of the list.
+    #[track_caller]
+    pub(super) fn assert_ascending(compare: fn(&str, &str) -> Ordering, versions: &[&str]) {
+        for (i, a) in versions.iter().enumerate() {
+            for (j, b) in versions.iter().enumerate() {
+                assert_eq!(compare(a, b), i.cmp(&j), "{a} against {b}");
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn assert_equal(compare: fn(&str, &str) -> Ordering, versions: &[&str]) {
+        for a in versions {
+            for b in versions {
+                assert_eq!(compare(a, b), Ordering::Equal, "{a} against {b}");
+            }
+        }
+    }
+
+    /// As package managers of languages have them, most of them close to each other, and text that is none.
+    fn versions() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[v=]?[0-2](\\.[0-2]){0,3}(-(alpha|beta|rc|0)(\\.[0-2]){0,2})?(\\+(incompatible|b[12]))?",
+            "([01]!)?[0-2](\\.[0-2]){0,2}((a|b|rc|\\.dev|\\.post|-)[0-2]){0,2}(\\+(cu118|local\\.[12]))?",
+            "[0-2](\\.[0-2]){0,2}([.-]?(alpha|M|RC|SNAPSHOT|Final|ga|SP|jre|foo|x)[.-]?[0-2]?){0,2}([.-][0-2])?",
+            "v[0-2]\\.[0-2]\\.[0-2]-(0\\.|pre\\.0\\.)?2022072215523[0-2]-a158d28d115[bc]",
+            "(go)?1\\.2[0-2](\\.[0-2]|rc[12]|beta1)?",
+            "[0-2a.+-]{0,8}",
+            "[0-9]{15,25}(\\.[0-9]{18,22})?",
+            "\\PC{0,6}",
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #[test]
+        fn orders_are_total(a in versions(), b in versions(), c in versions()) {
+            for comparator in OF_LANGUAGES {
+                let compare = |a: &str, b: &str| comparator.compare(a, b);
+                prop_assert_eq!(compare(&a, &a), Ordering::Equal);
+                prop_assert_eq!(compare(&a, &b), compare(&b, &a).reverse());
+                let mut sorted = [&a, &b, &c];
+                sorted.sort_by(|x, y| compare(x, y));
+                let [x, y, z] = sorted;
+                let (first, second) = (compare(x, y), compare(y, z));
+                prop_assert_ne!(first, Ordering::Greater);
+                prop_assert_ne!(second, Ordering::Greater);
+                // Equal with equal is equal, and a step up is not taken back.
+                prop_assert_eq!(compare(x, z), first.then(second), "{:?} {} {} {}", comparator, x, y, z);
+            }
+        }
+    }
+
+    #[test]
+    fn builds_of_a_python_version_are_that_version() {
+        let compare = |installed, named| Comparator::Pep440.compare_installed(installed, named);
+        assert_eq!(compare("2.0.1+cu118", "2.0.1"), Ordering::Equal);
+        assert_eq!(compare("2.0.1+cu118", "2.0.1+cu117"), Ordering::Greater);
+        assert_eq!(compare("2.0.1", "2.0.1+cu117"), Ordering::Less);
+        assert_eq!(Comparator::Semver.compare_installed("1.0.0+b", "1.0.0"), Ordering::Equal);
     }
 }

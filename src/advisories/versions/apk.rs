@@ -12,6 +12,8 @@
 
 use std::cmp::Ordering;
 
+use super::number::Number;
+
 /// Suffixes of a pre-release, least first.
 const PRE: [&str; 4] = ["alpha", "beta", "pre", "rc"];
 /// Suffixes of what comes after a release, least first.
@@ -34,14 +36,6 @@ enum Token<'a> {
     ZeroLed(&'a str),
     Digits(Number<'a>),
     FirstDigits(Number<'a>),
-}
-
-/// Decimal digits of any length, compared by value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Number<'a> {
-    /// Number of digits without leading zeros.
-    length: usize,
-    digits: &'a str,
 }
 
 /// What the next token may be.
@@ -72,13 +66,6 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
             Ordering::Equal if !is_last => {}
             decided => return decided,
         }
-    }
-}
-
-impl<'a> Number<'a> {
-    fn new(digits: &'a str) -> Self {
-        let digits = digits.trim_start_matches('0');
-        Self { length: digits.len(), digits }
     }
 }
 
