@@ -4,7 +4,7 @@
 //! AdvisorySource (osv, later also the compiled artifact) -> Advisory -> Index -> matching -> findings
 //! ```
 //!
-//! A source gives records of the ecosystems that are asked for, and no others: [`wanted`](matching::wanted) says
+//! A source gives records of the packages that are asked for, and no others: [`wanted`](matching::wanted) says
 //! which ones the SBOMs need. The index answers by ecosystem and name. Everything but the sources is pure.
 
 pub mod ecosystem;
@@ -14,6 +14,7 @@ pub mod osv;
 pub mod ranges;
 pub mod rating;
 pub mod versions;
+mod wanted;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 pub use ecosystem::Ecosystem;
 pub use index::Index;
 pub use osv::OsvSource;
+pub use wanted::Wanted;
 
 use ranges::Interval;
 use rating::Rating;
@@ -31,13 +33,9 @@ pub trait AdvisorySource {
     /// Its name for people: a path or a reference.
     fn name(&self) -> String;
 
-    /// Visits every record that affects one of the wanted ecosystems, with its affected packages cut down to those.
-    /// A record may come more than once. Withdrawn ones do not come.
-    fn records(
-        &self,
-        wanted: &BTreeSet<Ecosystem>,
-        visit: &mut dyn FnMut(Advisory),
-    ) -> Result<ReadSummary, SourceError>;
+    /// Visits every record about one of the wanted ecosystems, with its affected packages cut down to the wanted
+    /// ones. A record may come more than once. Withdrawn ones do not come.
+    fn records(&self, wanted: &Wanted, visit: &mut dyn FnMut(Advisory)) -> Result<ReadSummary, SourceError>;
 }
 
 /// What a source could say about its records as a whole.
@@ -56,11 +54,13 @@ pub struct Advisory {
     pub id: String,
     /// When it was last changed, RFC 3339.
     pub modified: Option<String>,
-    /// The vulnerabilities it is about, by the names that people know them by. Never empty.
+    /// The wanted ecosystems it is about.
+    pub ecosystems: BTreeSet<Ecosystem>,
+    /// The vulnerabilities it is about, by the names that people know them by. Empty only where `affected` is.
     pub vulnerabilities: Vec<String>,
-    /// All its other ids: `aliases`, `upstream` and `related`, sorted.
+    /// All its other ids: `aliases`, `upstream` and `related`, sorted. Empty where `affected` is.
     pub aliases: Vec<String>,
-    /// The packages it affects.
+    /// The wanted packages it affects. Without any it only counts as a sign that there are data.
     pub affected: Vec<Affected>,
 }
 
@@ -82,6 +82,9 @@ pub struct Affected {
 pub enum AffectedVersions {
     /// Those in one of the intervals.
     Ranges(Vec<Interval>),
+    /// Those in one of the intervals, which are in the numbers of a project's releases and not of its Go module:
+    /// a pseudo-version cannot be told to be in them or not.
+    Releases(Vec<Interval>),
     /// Exactly these: the record has no range that can be evaluated.
     Listed(BTreeSet<String>),
 }
@@ -133,8 +136,8 @@ pub enum SourceError {
     },
 }
 
-/// Reads the wanted ecosystems of a source into an index.
-pub fn load(source: &dyn AdvisorySource, wanted: &BTreeSet<Ecosystem>) -> Result<Index, SourceError> {
+/// Reads what is wanted of a source into an index.
+pub fn load(source: &dyn AdvisorySource, wanted: &Wanted) -> Result<Index, SourceError> {
     let mut builder = index::Builder::new(source.name());
     if wanted.is_empty() {
         return Ok(builder.finish(Vec::new()));

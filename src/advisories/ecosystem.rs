@@ -1,9 +1,10 @@
 //! OSV's names for what a package belongs to: `Debian:12`, `Alpine:v3.19`, `Go`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::package::{Distro, PackageType};
+use crate::package::{Distro, PackageType, normalized_python_name};
 
 /// Longest name of an ecosystem that is read, in bytes. The longest real one has some 60.
 const MAX_LENGTH: usize = 200;
@@ -33,6 +34,15 @@ impl Ecosystem {
     #[must_use]
     pub fn release(&self) -> Option<&str> {
         self.release.as_deref()
+    }
+
+    /// A package's name in the one spelling that is looked up: Python's names have many, all others only their own.
+    #[must_use]
+    pub fn package_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        match self.name.as_str() {
+            "PyPI" => Cow::Owned(normalized_python_name(name)),
+            _ => Cow::Borrowed(name),
+        }
     }
 
     /// The ecosystem that holds the packages of a kind in a distribution.
@@ -168,6 +178,34 @@ mod tests {
         ] {
             let ecosystem = Ecosystem::of(package_type, Some(&distro(id, Some(version), None)));
             assert_eq!(ecosystem.map(|e| e.to_string()), Ok(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn packages_of_languages_need_no_distribution() {
+        for (package_type, expected) in [
+            (PackageType::Pypi, "PyPI"),
+            (PackageType::Npm, "npm"),
+            (PackageType::Golang, "Go"),
+            (PackageType::Maven, "Maven"),
+        ] {
+            for distro in [None, Some(distro("fedora", Some("40"), None))] {
+                let ecosystem = Ecosystem::of(package_type, distro.as_ref());
+                assert_eq!(ecosystem.map(|e| e.to_string()), Ok(expected.to_owned()));
+            }
+        }
+    }
+
+    #[test]
+    fn only_names_of_python_have_several_spellings() {
+        for (ecosystem, name, expected) in [
+            ("PyPI", "Zope._Interface", "zope-interface"),
+            ("npm", "JSONStream", "JSONStream"),
+            ("Go", "github.com/Masterminds/goutils", "github.com/Masterminds/goutils"),
+            ("Maven", "org.Example:A_b", "org.Example:A_b"),
+        ] {
+            let ecosystem: Ecosystem = ecosystem.parse().expect("valid");
+            assert_eq!(ecosystem.package_name(name), expected);
         }
     }
 

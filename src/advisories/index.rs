@@ -1,6 +1,6 @@
 //! Advisories by ecosystem and package name, in memory.
 
-use std::collections::btree_map::Entry as Slot;
+use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -51,7 +51,18 @@ pub struct Identity {
 #[derive(Debug)]
 pub(super) struct Builder {
     source: String,
-    advisories: BTreeMap<String, Advisory>,
+    /// Those that are only counted by their position.
+    ecosystems: Vec<Ecosystem>,
+    advisories: HashMap<Box<str>, Seen>,
+}
+
+/// A record by its id. There are hundreds of thousands of which nothing else is wanted.
+#[derive(Debug)]
+struct Seen {
+    modified: Option<Box<str>>,
+    /// Positions of its ecosystems.
+    ecosystems: Box<[usize]>,
+    wanted: Option<Box<Advisory>>,
 }
 
 impl Index {
@@ -66,6 +77,13 @@ impl Index {
     pub fn entries(&self, ecosystem: &Ecosystem, package: &str) -> &[Entry] {
         let partition = self.partitions.get(ecosystem);
         partition.and_then(|partition| partition.packages.get(package)).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is said about an artifact of Maven under the names of all its groups.
+    pub fn entries_of_artifact(&self, ecosystem: &Ecosystem, artifact: &str) -> impl Iterator<Item = &Entry> {
+        let packages = self.partitions.get(ecosystem).into_iter().flat_map(|partition| &partition.packages);
+        let is_it = move |name: &str| name.split_once(':').is_some_and(|(_, of_name)| of_name == artifact);
+        packages.filter(move |(name, _)| is_it(name)).flat_map(|(_, entries)| entries)
     }
 
     /// Whether there is any advisory for an ecosystem. Without one, nothing can be said about its packages.
@@ -90,37 +108,57 @@ impl Index {
 
 impl Builder {
     pub(super) fn new(source: String) -> Self {
-        Self { source, advisories: BTreeMap::new() }
+        Self { source, ecosystems: Vec::new(), advisories: HashMap::new() }
     }
 
     /// Takes a record. Of those with the same id the one changed last stays: mirrors keep a record both under the
     /// ecosystem and under its releases.
     pub(super) fn add(&mut self, advisory: Advisory) {
-        match self.advisories.entry(advisory.id.clone()) {
+        let positions = advisory.ecosystems.iter().map(|ecosystem| self.position(ecosystem)).collect();
+        let id = advisory.id.clone().into_boxed_str();
+        let seen = Seen {
+            modified: advisory.modified.as_deref().map(Into::into),
+            ecosystems: positions,
+            wanted: (!advisory.affected.is_empty()).then(|| Box::new(advisory)),
+        };
+        match self.advisories.entry(id) {
             Slot::Vacant(slot) => {
-                slot.insert(advisory);
+                slot.insert(seen);
             }
-            Slot::Occupied(mut slot) if slot.get().modified < advisory.modified => {
-                slot.insert(advisory);
+            Slot::Occupied(mut slot) if slot.get().modified < seen.modified => {
+                slot.insert(seen);
             }
             Slot::Occupied(_) => {}
         }
     }
 
+    fn position(&mut self, ecosystem: &Ecosystem) -> usize {
+        let known = self.ecosystems.iter().position(|known| known == ecosystem);
+        known.unwrap_or_else(|| {
+            self.ecosystems.push(ecosystem.clone());
+            self.ecosystems.len() - 1
+        })
+    }
+
     pub(super) fn finish(self, notes: Vec<String>) -> Index {
-        let mut partitions: BTreeMap<Ecosystem, Partition> = BTreeMap::new();
+        let mut counts = vec![0; self.ecosystems.len()];
         let mut newest = None;
-        for (id, advisory) in self.advisories {
-            let Advisory { modified, vulnerabilities, aliases, affected, .. } = advisory;
-            newest = newest.max(modified);
+        let mut wanted = Vec::new();
+        for seen in self.advisories.into_values() {
+            seen.ecosystems.iter().for_each(|position| counts[*position] += 1);
+            newest = newest.max(seen.modified);
+            wanted.extend(seen.wanted);
+        }
+        let partition = |advisories| Partition { advisories, packages: HashMap::new() };
+        let mut partitions: BTreeMap<Ecosystem, Partition> =
+            self.ecosystems.into_iter().zip(counts.into_iter().map(partition)).collect();
+        // The order of what is said about a package is that of the ids, whatever that of the records was.
+        wanted.sort_by(|a, b| a.id.cmp(&b.id));
+        for advisory in wanted {
+            let Advisory { id, vulnerabilities, aliases, affected, .. } = *advisory;
             let identity = Arc::new(Identity { id, vulnerabilities, aliases });
-            let mut seen: Vec<Ecosystem> = Vec::new();
             for affected in affected {
-                let partition = partitions.entry(affected.ecosystem.clone()).or_default();
-                if !seen.contains(&affected.ecosystem) {
-                    partition.advisories += 1;
-                    seen.push(affected.ecosystem);
-                }
+                let partition = partitions.entry(affected.ecosystem).or_default();
                 partition.packages.entry(affected.package).or_default().push(Entry {
                     advisory: Arc::clone(&identity),
                     versions: affected.versions,
@@ -128,7 +166,7 @@ impl Builder {
                 });
             }
         }
-        Index { source: Some(self.source), newest, notes, partitions }
+        Index { source: Some(self.source), newest: newest.map(Into::into), notes, partitions }
     }
 }
 
@@ -141,6 +179,7 @@ mod tests {
         Advisory {
             id: id.to_owned(),
             modified: Some(modified.to_owned()),
+            ecosystems: ["Debian:12".parse().expect("valid")].into(),
             vulnerabilities: vec![id.to_owned()],
             aliases: Vec::new(),
             affected: vec![Affected {
@@ -172,6 +211,37 @@ mod tests {
             assert_eq!(index.info().ecosystems, BTreeMap::from([("Debian:12".to_owned(), 1)]));
             assert_eq!(index.info().newest.as_deref(), Some("2024-02-01T00:00:00Z"));
         }
+    }
+
+    #[test]
+    fn record_about_other_packages_counts_and_displaces_an_older_one() {
+        let old = advisory("DSA-1", "2024-01-01T00:00:00Z", "old");
+        let other = Advisory { affected: Vec::new(), ..advisory("DSA-1", "2024-02-01T00:00:00Z", "") };
+        let debian = "Debian:12".parse().expect("valid");
+        for records in [vec![old.clone(), other.clone()], vec![other, old]] {
+            let index = index(records);
+            assert!(index.covers(&debian) && index.entries(&debian, "old").is_empty());
+            assert_eq!(index.info().ecosystems, BTreeMap::from([("Debian:12".to_owned(), 1)]));
+            assert_eq!(index.info().newest.as_deref(), Some("2024-02-01T00:00:00Z"));
+        }
+    }
+
+    #[test]
+    fn artifact_is_found_under_all_its_groups() {
+        let mut builder = Builder::new("made".to_owned());
+        for package in ["a:x", "b:x", "a:y", "x"] {
+            let mut advisory = advisory(package, "2024-01-01T00:00:00Z", package);
+            advisory.affected[0].ecosystem = "Maven".parse().expect("valid");
+            advisory.ecosystems = ["Maven".parse().expect("valid")].into();
+            builder.add(advisory);
+        }
+        let index = builder.finish(Vec::new());
+        let (maven, npm) = ("Maven".parse().expect("valid"), "npm".parse().expect("valid"));
+        let entries = index.entries_of_artifact(&maven, "x");
+        let mut ids: Vec<&str> = entries.map(|entry| entry.advisory.id.as_str()).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, ["a:x", "b:x"]);
+        assert_eq!(index.entries_of_artifact(&npm, "x").count(), 0);
     }
 
     #[test]

@@ -5,13 +5,13 @@
 
 mod archive;
 pub(super) mod record;
+mod versions;
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Advisory, AdvisorySource, Ecosystem, ReadSummary, SourceError};
+use super::{Advisory, AdvisorySource, ReadSummary, SourceError, Wanted};
 use record::Reading;
 
 /// Largest record in bytes. The largest real ones (`linux` in Ubuntu) have some 2 MiB.
@@ -106,7 +106,7 @@ struct Search<'a> {
 /// Counts and visits what is read of all files.
 struct Records<'a> {
     root: &'a Path,
-    wanted: &'a BTreeSet<Ecosystem>,
+    wanted: &'a Wanted,
     visit: &'a mut dyn FnMut(Advisory),
     seen: usize,
     damaged: usize,
@@ -143,18 +143,12 @@ impl AdvisorySource for OsvSource {
         self.path.display().to_string()
     }
 
-    fn records(
-        &self,
-        wanted: &BTreeSet<Ecosystem>,
-        visit: &mut dyn FnMut(Advisory),
-    ) -> Result<ReadSummary, SourceError> {
-        let may_hold = |file: &&Found| {
-            file.ecosystem.is_none_or(|name| wanted.iter().any(|ecosystem| ecosystem.name() == name))
-        };
+    fn records(&self, wanted: &Wanted, visit: &mut dyn FnMut(Advisory)) -> Result<ReadSummary, SourceError> {
+        let may_hold = |file: &Found| file.ecosystem.is_none_or(|name| wanted.holds_release_of(name));
         let mut records = Records { root: &self.path, wanted, visit, seen: 0, damaged: 0, named: Vec::new() };
         let mut skipped = false;
         for file in &self.files {
-            if !may_hold(&file) {
+            if !may_hold(file) {
                 skipped = true;
                 continue;
             }

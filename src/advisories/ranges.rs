@@ -47,19 +47,47 @@ impl Event {
 }
 
 impl Interval {
-    /// Whether it holds a version.
+    /// Whether it holds an installed version.
     #[must_use]
     pub fn contains(&self, version: &str, comparator: Comparator) -> bool {
         let begins = match &self.introduced {
-            Some(introduced) => comparator.compare(version, introduced).is_ge(),
+            Some(introduced) => comparator.compare_installed(version, introduced).is_ge(),
             None => true,
         };
         begins
             && match &self.end {
-                End::Fixed(fixed) => comparator.compare(version, fixed).is_lt(),
-                End::LastAffected(last) => comparator.compare(version, last).is_le(),
+                End::Fixed(fixed) => comparator.compare_installed(version, fixed).is_lt(),
+                End::LastAffected(last) => comparator.compare_installed(version, last).is_le(),
                 End::Never => true,
             }
+    }
+
+    /// The version that it ends before or with.
+    #[must_use]
+    pub fn last(&self) -> Option<&str> {
+        match &self.end {
+            End::Fixed(version) | End::LastAffected(version) => Some(version),
+            End::Never => None,
+        }
+    }
+
+    /// The versions that it begins and ends with.
+    pub fn bounds(&self) -> impl Iterator<Item = &str> {
+        self.introduced.as_deref().into_iter().chain(self.last())
+    }
+
+    /// What of it lies at a version or above.
+    #[must_use]
+    pub fn from(mut self, version: &str, comparator: Comparator) -> Option<Self> {
+        if self.introduced.as_deref().is_none_or(|introduced| comparator.compare(introduced, version).is_lt()) {
+            self.introduced = Some(version.to_owned());
+        }
+        let is_left = match &self.end {
+            End::Fixed(fixed) => comparator.compare(fixed, version).is_gt(),
+            End::LastAffected(last) => comparator.compare(last, version).is_ge(),
+            End::Never => true,
+        };
+        is_left.then_some(self)
     }
 
     /// The version that fixes it, if one is known.
@@ -167,6 +195,23 @@ mod tests {
         let intervals = intervals(events.to_vec(), Comparator::Dpkg);
         assert_eq!(intervals[0].fixed(), None);
         assert_eq!(intervals[0].to_string(), ">= 1, <= 2");
+    }
+
+    #[test]
+    fn interval_can_be_cut_from_below() {
+        let cut = |events: &[Event]| {
+            let cut = |interval: Interval| interval.from("2", Comparator::Dpkg);
+            intervals(events.to_vec(), Comparator::Dpkg)
+                .into_iter()
+                .filter_map(cut)
+                .map(|i| i.to_string())
+                .collect()
+        };
+        let events = [introduced("0"), fixed("1"), introduced("1.5"), fixed("2.5"), introduced("3")];
+        let left: Vec<String> = cut(&events);
+        assert_eq!(left, [">= 2, < 2.5", ">= 3"]);
+        assert_eq!(cut(&[introduced("0"), fixed("2")]), [""; 0]);
+        assert_eq!(cut(&[introduced("0"), last("2")]), [">= 2, <= 2"]);
     }
 
     #[test]

@@ -82,6 +82,12 @@ impl Ratings<'_> {
         match self.ecosystem.name() {
             "Debian" => word("Debian urgency", urgency()),
             "Ubuntu" => word("Ubuntu priority", priority()),
+            // Nobody rates malware, and whoever runs it has lost.
+            _ if self.id.starts_with("MAL-") => Some(Rating {
+                basis: Basis::Word,
+                severity: Severity::Critical,
+                source: "malicious package".to_owned(),
+            }),
             _ => word("impact", impact()),
         }
         .or_else(|| word("database severity", of_database()))
@@ -164,6 +170,25 @@ mod tests {
         assert_eq!(ubuntu.expect("rated").source, "Ubuntu priority: negligible");
         let red_hat = resolve("Red Hat:enterprise_linux:9::baseos", &[], &[], &Value::Null);
         assert_eq!(red_hat.expect("rated").source, "impact: Important");
+    }
+
+    #[test]
+    fn malware_is_critical_unless_it_is_rated() {
+        let rate = |of_record: &[Score]| {
+            let ecosystem = &"npm".parse().expect("valid");
+            let ratings = Ratings {
+                id: "MAL-2024-1",
+                summary: "Malicious code in left-pod (npm)",
+                ecosystem,
+                of_affected: &[],
+                of_record,
+                specific: [&Value::Null; 2],
+                database: &Value::Null,
+            };
+            ratings.resolve().map(|rating| (rating.severity, rating.source))
+        };
+        assert_eq!(rate(&[]), Some((Severity::Critical, "malicious package".to_owned())));
+        assert_eq!(rate(&[score("CVSS_V3", HIGH)]), Some((Severity::High, HIGH.to_owned())));
     }
 
     #[test]

@@ -114,7 +114,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(ProptestConfig::with_cases(1000))]
         #[test]
         fn orders_are_total(a in versions(), b in versions(), c in versions()) {
             for comparator in OF_LANGUAGES {

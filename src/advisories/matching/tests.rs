@@ -199,3 +199,147 @@ fn what_has_no_advisories_is_named_and_never_clean() {
 fn nothing_is_known_without_an_index() {
     assert_eq!(match_sbom(&libc("1"), &Index::empty()).without_data, ["Debian:12"]);
 }
+
+fn of_language(package_type: PackageType, name: &str, version: &str) -> Package {
+    Package { architecture: None, source: None, ..package(package_type, name, version, ("", "")) }
+}
+
+fn application(packages: Vec<Package>) -> Sbom {
+    Sbom { distro: None, packages, gaps: Vec::new() }
+}
+
+/// A record with one range, of whatever type, as [`record`] has it.
+fn record_of(ecosystem: &str, name: &str, id: &str, events: &str) -> serde_json::Value {
+    let mut made = record(id, &[], events);
+    made["affected"][0]["package"] = json!({"ecosystem": ecosystem, "name": name});
+    made
+}
+
+#[test]
+fn each_language_is_matched_with_its_own_order_of_versions() {
+    let records = [
+        record_of("PyPI", "Zope.Interface", "PYSEC-1", "0 5.0"),
+        record_of("npm", "@scope/name", "GHSA-1", "0 5.0.0"),
+        record_of("Go", "example.com/m/v5", "GO-1", "0 5.0.0"),
+        record_of("Maven", "org.example:artifact", "GHSA-2", "0 5.0"),
+    ];
+    for (package_type, name, affected, fixed) in [
+        (PackageType::Pypi, "zope_interface", "5.0.dev1", "5.0.post1"),
+        (PackageType::Pypi, "zope.interface", "4.9+local", "5.0+local"),
+        (PackageType::Npm, "@scope/name", "5.0.0-rc.1", "5.0.0"),
+        (PackageType::Golang, "example.com/m/v5", "v5.0.0-20220722155237-a158d28d115b", "v5.0.0+incompatible"),
+        (PackageType::Maven, "org.example:artifact", "5.0-SNAPSHOT", "5.0.0.Final"),
+    ] {
+        let found = matches(&application(vec![of_language(package_type, name, affected)]), &records);
+        let finding = only(found);
+        assert_eq!((finding.package.as_str(), finding.matched_as), (name, None));
+        let found = matches(&application(vec![of_language(package_type, name, fixed)]), &records);
+        assert_eq!(found, Matches::default(), "{name} {fixed}");
+    }
+}
+
+#[test]
+fn purl_of_a_language_has_no_distribution() {
+    let mut sbom = debian(vec![of_language(PackageType::Pypi, "Django", "4.0")]);
+    let finding = only(matches(&sbom, &[record_of("PyPI", "django", "PYSEC-1", "0 5")]));
+    assert_eq!(finding.purl, "pkg:pypi/django@4.0");
+    sbom.packages[0].owner = Some("python3-django".to_owned());
+    assert_eq!(matches(&sbom, &[record_of("PyPI", "django", "PYSEC-1", "0 5")]), Matches::default());
+}
+
+#[test]
+fn packages_of_the_distribution_need_no_advisories_of_their_language() {
+    let mut owned = of_language(PackageType::Pypi, "Django", "4.0");
+    owned.owner = Some("python3-django".to_owned());
+    let pypi = "PyPI".parse().expect("valid");
+    assert!(!wanted([&debian(vec![owned.clone()])]).holds(&pypi));
+    owned.owner = None;
+    let wanted = wanted([&debian(vec![owned])]);
+    assert!(wanted.holds_package(&pypi, "django") && !wanted.holds_package(&pypi, "Django"));
+}
+
+#[test]
+fn ecosystems_without_data_are_named_one_by_one() {
+    let packages = [PackageType::Pypi, PackageType::Npm, PackageType::Golang, PackageType::Maven]
+        .map(|package_type| of_language(package_type, "g:a", "1"));
+    let mut sbom = debian(packages.to_vec());
+    sbom.packages.push(package(PackageType::Deb, "a", "1", ("a", "1")));
+    let found = matches(&sbom, &[record_of("npm", "other", "GHSA-1", "0 5")]);
+    assert_eq!(found.without_data, ["Debian:12", "Go", "Maven", "PyPI"]);
+}
+
+#[test]
+fn artifact_without_a_group_is_neither_affected_nor_clean() {
+    let records = [record_of("Maven", "org.apache.logging.log4j:log4j-core", "GHSA-1", "2.0 2.15.0")];
+    for (name, version, expected) in [
+        ("log4j-core", "2.14.1", vec!["Maven packages without a confirmed group: log4j-core 2.14.1"]),
+        (
+            "log4j-core",
+            "${project.version}",
+            vec!["Maven packages without a confirmed group: log4j-core ${project.version}"],
+        ),
+        ("log4j-core", "2.15.0", vec![]),
+        ("log4j-api", "2.14.1", vec![]),
+    ] {
+        let found = matches(&application(vec![of_language(PackageType::Maven, name, version)]), &records);
+        assert_eq!(
+            (found.findings.len(), found.without_data),
+            (0, expected.iter().map(ToString::to_string).collect())
+        );
+    }
+}
+
+#[test]
+fn unknown_version_is_no_finding_and_not_clean_where_there_are_advisories() {
+    let records = [record_of("Go", "example.com/m", "GO-1", "0 -")];
+    for version in ["(devel)", "", "v0.0.0-20250102030405-0123456789ab+dirty"] {
+        let of = |name| matches(&application(vec![of_language(PackageType::Golang, name, version)]), &records);
+        assert!(of("example.com/m").findings.is_empty());
+        let expected = format!("Go packages without a version that can be placed: example.com/m {version}");
+        assert_eq!(of("example.com/m").without_data, [expected.trim_end()]);
+        assert_eq!(of("example.com/other"), Matches::default());
+    }
+}
+
+#[test]
+fn commit_has_no_place_among_releases_that_are_no_versions_of_a_module() {
+    let mut record = record_of("Go", "example.com/m", "GO-1", "0 -");
+    let custom = json!([{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "3.3.1"}]}]);
+    record["affected"][0]["ecosystem_specific"] = json!({"custom_ranges": custom});
+    let of = |version| {
+        let found = matches(
+            &application(vec![of_language(PackageType::Golang, "example.com/m", version)]),
+            &[record.clone()],
+        );
+        (found.findings.len(), found.without_data.len())
+    };
+    assert_eq!(of("v3.3.0"), (1, 0));
+    assert_eq!(of("3.3.1"), (0, 0));
+    assert_eq!(of("v0.0.0-20220722155237-a158d28d115b"), (0, 1));
+}
+
+#[test]
+fn records_of_several_databases_about_one_thing_are_one_finding() {
+    let mut of_github = record_of("PyPI", "a", "GHSA-x", "0 2");
+    of_github["aliases"] = json!(["PYSEC-1"]);
+    let mut of_python = record_of("PyPI", "a", "PYSEC-1", "0 2");
+    of_python["aliases"] = json!(["GHSA-x"]);
+    let finding =
+        only(matches(&application(vec![of_language(PackageType::Pypi, "a", "1")]), &[of_github, of_python]));
+    assert_eq!((finding.vulnerability.as_str(), finding.aliases), ("GHSA-x", vec!["PYSEC-1".to_owned()]));
+}
+
+#[test]
+fn listed_versions_are_compared_and_not_spelled() {
+    let mut record = record_of("npm", "a", "MAL-2024-1", "0 -");
+    record["affected"][0] =
+        json!({"package": {"ecosystem": "npm", "name": "a"}, "versions": ["1.2.3", "1.2.4"]});
+    let of =
+        |version| matches(&application(vec![of_language(PackageType::Npm, "a", version)]), &[record.clone()]);
+    let finding = only(of("v1.2.4"));
+    assert_eq!(
+        (finding.range.as_str(), finding.severity, finding.fixed),
+        ("= 1.2.4", Severity::Critical, None)
+    );
+    assert!(of("1.2.5").findings.is_empty());
+}

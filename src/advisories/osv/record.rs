@@ -6,17 +6,17 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::advisories::ranges::{self, Event};
+use super::versions::{RangeRecord, affected_versions};
 use crate::advisories::rating::Ratings;
 use crate::advisories::versions::Comparator;
-use crate::advisories::{Advisory, Affected, AffectedVersions, Ecosystem};
+use crate::advisories::{Advisory, Affected, Ecosystem, Wanted};
 
 /// What became of a record.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// It affects a wanted ecosystem.
+    /// It is about a wanted ecosystem.
     Wanted(Advisory),
-    /// It affects others only.
+    /// It is about others only.
     NotWanted,
     /// It no longer holds.
     Withdrawn,
@@ -32,15 +32,30 @@ pub(in crate::advisories) struct Score {
     pub(in crate::advisories) score: String,
 }
 
-/// Absent and null mean the same everywhere in OSV data.
+/// What decides whether a record is wanted: most are not, and need not be read any further.
 #[derive(Deserialize)]
-struct Record<'a> {
+struct Outline<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     #[serde(borrow, default)]
     modified: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     withdrawn: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "or_default")]
+    affected: Vec<AffectedOutline<'a>>,
+}
+
+#[derive(Deserialize)]
+struct AffectedOutline<'a> {
+    #[serde(borrow, default)]
+    package: Option<PackageRecord<'a>>,
+}
+
+/// Absent and null mean the same everywhere in OSV data.
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow)]
+    id: Cow<'a, str>,
     #[serde(default, deserialize_with = "or_default")]
     aliases: Vec<String>,
     #[serde(default, deserialize_with = "or_default")]
@@ -78,29 +93,11 @@ struct AffectedRecord<'a> {
 struct PackageRecord<'a> {
     #[serde(borrow)]
     ecosystem: Cow<'a, str>,
-    name: String,
+    #[serde(borrow)]
+    name: Cow<'a, str>,
 }
 
-#[derive(Deserialize)]
-struct RangeRecord<'a> {
-    #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
-    #[serde(default, deserialize_with = "or_default")]
-    events: Vec<EventRecord>,
-}
-
-/// The schema wants one of them in each event; two in one are taken as two events.
-#[derive(Deserialize)]
-struct EventRecord {
-    #[serde(default)]
-    introduced: Option<String>,
-    #[serde(default)]
-    fixed: Option<String>,
-    #[serde(default)]
-    last_affected: Option<String>,
-}
-
-fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
@@ -108,34 +105,57 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// Reads a record, and of its affected packages those of the wanted ecosystems.
-pub(super) fn read(text: &[u8], wanted: &BTreeSet<Ecosystem>) -> Result<Reading, serde_json::Error> {
-    let mut record: Record<'_> = serde_json::from_slice(text)?;
-    if record.withdrawn.is_some() {
+/// Reads a record, and of its affected packages the wanted ones.
+pub(super) fn read(text: &[u8], wanted: &Wanted) -> Result<Reading, serde_json::Error> {
+    let outline: Outline<'_> = serde_json::from_slice(text)?;
+    if outline.withdrawn.is_some() {
         return Ok(Reading::Withdrawn);
     }
-    let affected = std::mem::take(&mut record.affected);
-    let affected: Vec<Affected> =
-        affected.into_iter().filter_map(|affected| record.affected(affected, wanted)).collect();
-    if affected.is_empty() {
+    let mut ecosystems = BTreeSet::new();
+    let mut is_package_wanted = false;
+    for package in outline.affected.iter().filter_map(|affected| affected.package.as_ref()) {
+        if let Some((ecosystem, _)) = package.matchable().filter(|(ecosystem, _)| wanted.holds(ecosystem)) {
+            is_package_wanted |= wanted.holds_package(&ecosystem, &ecosystem.package_name(&package.name));
+            ecosystems.insert(ecosystem);
+        }
+    }
+    if ecosystems.is_empty() {
         return Ok(Reading::NotWanted);
     }
-    let vulnerabilities = record.vulnerabilities();
-    let Record { id, modified, aliases, upstream, related, .. } = record;
-    let others: BTreeSet<String> =
-        aliases.into_iter().chain(upstream).chain(related).filter(|other| *other != id).collect();
-    Ok(Reading::Wanted(Advisory {
-        id: id.into_owned(),
-        modified: modified.map(Cow::into_owned),
-        vulnerabilities,
-        aliases: others.into_iter().collect(),
-        affected,
-    }))
+    let mut advisory = Advisory {
+        id: outline.id.into_owned(),
+        modified: outline.modified.map(Cow::into_owned),
+        ecosystems,
+        vulnerabilities: Vec::new(),
+        aliases: Vec::new(),
+        affected: Vec::new(),
+    };
+    if is_package_wanted {
+        let mut record: Record<'_> = serde_json::from_slice(text)?;
+        let affected = std::mem::take(&mut record.affected);
+        advisory.affected =
+            affected.into_iter().filter_map(|affected| record.affected(affected, wanted)).collect();
+        advisory.vulnerabilities = record.vulnerabilities();
+        let Record { aliases, upstream, related, .. } = record;
+        let others: BTreeSet<String> = aliases.into_iter().chain(upstream).chain(related).collect();
+        advisory.aliases = others.into_iter().filter(|other| *other != advisory.id).collect();
+    }
+    Ok(Reading::Wanted(advisory))
+}
+
+impl PackageRecord<'_> {
+    /// Its ecosystem, if that is one whose versions can be compared.
+    fn matchable(&self) -> Option<(Ecosystem, Comparator)> {
+        let ecosystem: Ecosystem = self.ecosystem.parse().ok()?;
+        let comparator = Comparator::of(&ecosystem)?;
+        Some((ecosystem, comparator))
+    }
 }
 
 impl Record<'_> {
     /// CVE names in `aliases` and `upstream`; where there is none, the one in the id itself (`DEBIAN-CVE-…`); where
-    /// that has none, those in `related`, which may also name mere neighbours. Without any, the id.
+    /// that has none, those in `related`, which may also name mere neighbours. Without any, the first name of GitHub,
+    /// which records of other databases about the same thing share; without that, the id.
     fn vulnerabilities(&self) -> Vec<String> {
         let own = cve_in(&self.id);
         let said = || self.aliases.iter().chain(&self.upstream).map(String::as_str);
@@ -146,15 +166,20 @@ impl Record<'_> {
             _ => said().filter(|id| is_cve(id)).collect(),
         };
         if names.is_empty() {
-            return vec![self.id.clone().into_owned()];
+            let ids = std::iter::once(&*self.id).chain(self.aliases.iter().map(String::as_str));
+            let of_github = ids.filter(|id| id.starts_with("GHSA-")).min();
+            return vec![of_github.unwrap_or(&self.id).to_owned()];
         }
         names.into_iter().map(ToOwned::to_owned).collect()
     }
 
-    fn affected(&self, affected: AffectedRecord<'_>, wanted: &BTreeSet<Ecosystem>) -> Option<Affected> {
+    fn affected(&self, affected: AffectedRecord<'_>, wanted: &Wanted) -> Option<Affected> {
         let package = affected.package?;
-        let ecosystem: Ecosystem = package.ecosystem.parse().ok()?;
-        let comparator = Comparator::of(&ecosystem).filter(|_| wanted.contains(&ecosystem))?;
+        let (ecosystem, comparator) = package.matchable()?;
+        let name = ecosystem.package_name(&package.name).into_owned();
+        if !wanted.holds_package(&ecosystem, &name) {
+            return None;
+        }
         let rating = Ratings {
             id: &self.id,
             summary: self.summary.as_deref().unwrap_or_default(),
@@ -165,34 +190,9 @@ impl Record<'_> {
             database: &self.database_specific,
         }
         .resolve();
-        let versions = affected_versions(affected.ranges, affected.versions, comparator);
-        Some(Affected { ecosystem, package: package.name, versions, rating })
-    }
-}
-
-/// `versions` counts only where no range can be evaluated: our comparators are good, and the lists lag behind.
-fn affected_versions(
-    ranges: Vec<RangeRecord<'_>>,
-    listed: BTreeSet<String>,
-    comparator: Comparator,
-) -> AffectedVersions {
-    let mut usable =
-        ranges.into_iter().filter(|range| range.kind != "GIT" && !range.events.is_empty()).peekable();
-    if usable.peek().is_none() {
-        return AffectedVersions::Listed(listed);
-    }
-    AffectedVersions::Ranges(
-        usable.flat_map(|range| ranges::intervals(range.into_events(), comparator)).collect(),
-    )
-}
-
-impl RangeRecord<'_> {
-    fn into_events(self) -> Vec<Event> {
-        let events = self.events.into_iter().flat_map(|event| {
-            let EventRecord { introduced, fixed, last_affected } = event;
-            [introduced.map(Event::Introduced), fixed.map(Event::Fixed), last_affected.map(Event::LastAffected)]
-        });
-        events.flatten().collect()
+        let custom = affected.ecosystem_specific.get("custom_ranges").filter(|_| ecosystem.name() == "Go");
+        let versions = affected_versions(affected.ranges, affected.versions, custom, comparator);
+        Some(Affected { ecosystem, package: name, versions, rating })
     }
 }
 
@@ -214,8 +214,8 @@ mod tests {
     use super::*;
     use crate::severity::Severity;
 
-    fn wanted() -> BTreeSet<Ecosystem> {
-        ["Debian:12", "Alpine:v3.19"].map(|name| name.parse().expect("valid")).into()
+    fn wanted() -> Wanted {
+        Wanted::whole(["Debian:12", "Alpine:v3.19", "Go", "PyPI"].map(|name| name.parse().expect("valid")))
     }
 
     fn parse(record: &Value) -> Reading {
@@ -238,14 +238,6 @@ mod tests {
         json!([{"type": "ECOSYSTEM", "events": [{"introduced": "0"}]}])
     }
 
-    fn ranges_of(affected: &Value) -> Vec<String> {
-        let advisory = advisory(&json!({"id": "X-1", "affected": [affected]}));
-        match &advisory.affected[0].versions {
-            AffectedVersions::Ranges(intervals) => intervals.iter().map(ToString::to_string).collect(),
-            AffectedVersions::Listed(versions) => versions.iter().map(|v| format!("= {v}")).collect(),
-        }
-    }
-
     #[test]
     fn only_wanted_ecosystems_are_taken() {
         let record = json!({"id": "DSA-1-1", "affected": [
@@ -263,41 +255,37 @@ mod tests {
     }
 
     #[test]
+    fn record_about_packages_that_are_not_wanted_is_only_counted() {
+        let record =
+            json!({"id": "PYSEC-1", "aliases": ["CVE-2024-1"], "affected": [affected("PyPI", &unfixed())]});
+        let read = |package: &str| {
+            let mut wanted = Wanted::default();
+            wanted.add("PyPI".parse().expect("valid"), package);
+            match read(record.to_string().as_bytes(), &wanted).expect("a record") {
+                Reading::Wanted(advisory) => advisory,
+                other => panic!("{other:?}"),
+            }
+        };
+        let (other, named) = (read("b"), read("a"));
+        assert_eq!((other.affected.len(), other.aliases.len(), other.ecosystems.len()), (0, 0, 1));
+        assert_eq!((named.affected.len(), named.aliases.len(), named.ecosystems.len()), (1, 1, 1));
+    }
+
+    #[test]
+    fn names_of_python_packages_are_read_in_their_one_spelling() {
+        let mut package = affected("PyPI", &unfixed());
+        package["package"]["name"] = json!("Zope._Interface");
+        assert_eq!(
+            advisory(&json!({"id": "X-1", "affected": [package]})).affected[0].package,
+            "zope-interface"
+        );
+    }
+
+    #[test]
     fn withdrawn_record_is_dropped_and_null_is_not_withdrawn() {
         let record = |withdrawn: Value| json!({"id": "DSA-1-1", "withdrawn": withdrawn, "affected": [affected("Debian:12", &unfixed())]});
         assert_eq!(parse(&record(json!("2024-01-01T00:00:00Z"))), Reading::Withdrawn);
         assert!(matches!(parse(&record(Value::Null)), Reading::Wanted(_)));
-    }
-
-    #[test]
-    fn git_range_is_skipped_and_the_next_one_counts() {
-        let ranges = json!([
-            {"type": "GIT", "repo": "https://example.test", "events": [{"introduced": "0"}, {"fixed": "c0ffee"}]},
-            {"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "1.2"}]},
-        ]);
-        assert_eq!(ranges_of(&affected("Debian:12", &ranges)), [">= 0, < 1.2"]);
-    }
-
-    #[test]
-    fn listed_versions_count_only_where_no_range_does() {
-        let mut both = affected(
-            "Debian:12",
-            &json!([{"type": "SEMVER", "events": [{"introduced": "0"}, {"fixed": "1"}]}]),
-        );
-        both["versions"] = json!(["5"]);
-        assert_eq!(ranges_of(&both), [">= 0, < 1"]);
-
-        let mut git = affected("Debian:12", &json!([{"type": "GIT", "events": [{"introduced": "0"}]}]));
-        git["versions"] = json!(["5", "6"]);
-        assert_eq!(ranges_of(&git), ["= 5", "= 6"]);
-    }
-
-    #[test]
-    fn range_that_affects_nothing_does_not_fall_back_to_listed_versions() {
-        let events = json!([{"introduced": "0"}, {"fixed": "0"}]);
-        let mut never = affected("Alpine:v3.19", &json!([{"type": "ECOSYSTEM", "events": events}]));
-        never["versions"] = json!(["1.2.3-r0"]);
-        assert!(ranges_of(&never).is_empty());
     }
 
     #[test]
@@ -312,6 +300,8 @@ mod tests {
             (json!({"id": "ALSA-2024:1", "related": ["CVE-2024-1", "GHSA-x"]}), vec!["CVE-2024-1"]),
             (json!({"id": "GHSA-x", "aliases": ["CVE-2024-1"], "related": ["CVE-2020-1"]}), vec!["CVE-2024-1"]),
             (json!({"id": "DSA-2-1", "aliases": null}), vec!["DSA-2-1"]),
+            (json!({"id": "PYSEC-2024-1", "aliases": ["SNYK-1", "GHSA-y", "GHSA-x"]}), vec!["GHSA-x"]),
+            (json!({"id": "GHSA-x", "aliases": ["PYSEC-2024-1"], "related": ["GHSA-a"]}), vec!["GHSA-x"]),
         ] {
             let mut record = ids;
             record["affected"] = json!([affected("Debian:12", &unfixed())]);

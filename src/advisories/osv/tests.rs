@@ -32,8 +32,8 @@ fn zipped(files: &[(&str, &[u8])]) -> Vec<u8> {
     archive.finish().expect("archive").into_inner()
 }
 
-fn wanted() -> BTreeSet<Ecosystem> {
-    BTreeSet::from(["Debian:12".parse().expect("valid")])
+fn wanted() -> Wanted {
+    Wanted::whole(["Debian:12".parse().expect("valid")])
 }
 
 /// Ids of what is read, and the notes.

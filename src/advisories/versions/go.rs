@@ -17,9 +17,41 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
     semver::compare(&semantic(a), &semantic(b))
 }
 
+/// Whether a version has a place among the releases of a project that tags them in another way than Go's modules
+/// want it: there a commit can be told to come before or after another commit only, and a name (`edge-24.6.2`) before
+/// or after another name.
+pub(in crate::advisories) fn is_comparable(installed: &str, named: &str) -> bool {
+    match (Kind::of(installed), Kind::of(named)) {
+        (Kind::Release, named) => named != Kind::Name,
+        (Kind::Commit, named) => named == Kind::Commit,
+        (Kind::Name, named) => named == Kind::Name,
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Release,
+    /// A pseudo-version.
+    Commit,
+    /// No version.
+    Name,
+}
+
+impl Kind {
+    fn of(version: &str) -> Self {
+        if is_pseudo(version) {
+            Self::Commit
+        } else if version.trim_start_matches('v').starts_with(|first: char| first.is_ascii_digit()) {
+            Self::Release
+        } else {
+            Self::Name
+        }
+    }
+}
+
 /// Whether it stands for a commit and not for a release: it ends with a time and a part of a hash. Go Modules
 /// Reference, "Pseudo-versions".
-pub(super) fn is_pseudo(version: &str) -> bool {
+fn is_pseudo(version: &str) -> bool {
     let version = version.split_once('+').map_or(version, |(version, _)| version);
     let Some((rest, hash)) = version.rsplit_once('-') else { return false };
     let time = rest.rsplit(['-', '.']).next().unwrap_or_default();
@@ -79,6 +111,23 @@ mod tests {
             &["1.21.0-0", "go1.21beta1", "go1.21rc2", "go1.21rc10", "go1.21", "go1.21.1", "go1.22rc1"],
         );
         assert_equal(compare, &["go1.21rc2", "1.21rc2", "1.21.0-rc.2"]);
+    }
+
+    #[test]
+    fn commits_have_no_place_among_releases_and_names_none_among_versions() {
+        let (commit, release, name) = ("0.0.0-20220722155237-a158d28d115b", "v1.2.3", "edge-24.6.2");
+        for (installed, named, expected) in [
+            (commit, commit, true),
+            (commit, release, false),
+            (commit, name, false),
+            (release, commit, true),
+            (release, release, true),
+            (release, name, false),
+            (name, name, true),
+            (name, release, false),
+        ] {
+            assert_eq!(is_comparable(installed, named), expected, "{installed} and {named}");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Decimal digits of any length, compared by value.
 
+use std::cmp::Ordering;
+
 /// A number as text: its value is not bounded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Number<'a> {
@@ -26,6 +28,33 @@ pub(super) fn split_digits(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
+/// One run of digits, or of what is none.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Piece<'a> {
+    Word(&'a str),
+    Number(Number<'a>),
+}
+
+fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let (digits, after) = split_digits(rest);
+        if !digits.is_empty() {
+            rest = after;
+            return Some(Piece::Number(Number::new(digits)));
+        }
+        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        rest = after;
+        (!word.is_empty()).then_some(Piece::Word(word))
+    })
+}
+
+/// Orders text that is no version: its numbers by value, everything else as it is written.
+pub(super) fn compare_text(a: &str, b: &str) -> Ordering {
+    pieces(a).cmp(pieces(b)).then_with(|| a.cmp(b))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +71,14 @@ mod tests {
             }
         }
         assert!(Number::new("000").is_zero() && !Number::new("0010").is_zero());
+    }
+
+    #[test]
+    fn numbers_within_text_are_ordered_by_value() {
+        for pair in ["", "edge-24.6.2", "edge-24.10.1", "edge-x", "2004d", "2012g"].windows(2) {
+            assert_eq!(compare_text(pair[0], pair[1]), Ordering::Less, "{pair:?}");
+        }
+        assert_ne!(compare_text("a01", "a1"), Ordering::Equal);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::str::FromStr as _;
 
 use pep440_rs::Version;
 
-use super::number::{Number, split_digits};
+use super::number::compare_text;
 
 /// Compares two versions as `packaging.version.Version` does.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
@@ -17,7 +17,7 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
         (Ok(a), Ok(b)) => a.cmp(&b),
         (Ok(_), Err(_)) => Ordering::Greater,
         (Err(_), Ok(_)) => Ordering::Less,
-        (Err(_), Err(_)) => pieces(a).cmp(pieces(b)).then_with(|| a.cmp(b)),
+        (Err(_), Err(_)) => compare_text(a, b),
     }
 }
 
@@ -25,28 +25,6 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
 /// without one means all of its builds. Version specifiers, "Exclusive ordered comparison" and those before it.
 pub(super) fn public(version: &str) -> &str {
     version.split_once('+').map_or(version, |(public, _)| public)
-}
-
-/// One run of digits, or of what is none.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Piece<'a> {
-    Word(&'a str),
-    Number(Number<'a>),
-}
-
-fn pieces(version: &str) -> impl Iterator<Item = Piece<'_>> {
-    let mut rest = version;
-    std::iter::from_fn(move || {
-        let (digits, after) = split_digits(rest);
-        if !digits.is_empty() {
-            rest = after;
-            return Some(Piece::Number(Number::new(digits)));
-        }
-        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let (word, after) = rest.split_at(end);
-        rest = after;
-        (!word.is_empty()).then_some(Piece::Word(word))
-    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 
 use std::cmp::Ordering;
 
-use super::number::{Number, split_digits};
+use super::number::{Number, compare_text, split_digits};
 
 /// A version cut into its parts; build metadata do not count.
 enum Version<'a> {
@@ -31,7 +31,7 @@ enum Identifier<'a> {
 /// Compares two versions as npm's `semver.compare` does.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
     match (Version::new(a), Version::new(b)) {
-        (Version::Text(a), Version::Text(b)) => a.cmp(b),
+        (Version::Text(a), Version::Text(b)) => compare_text(a, b),
         (Version::Text(_), Version::Numbers { .. }) => Ordering::Less,
         (Version::Numbers { .. }, Version::Text(_)) => Ordering::Greater,
         (

@@ -1,0 +1,108 @@
+//! What advisories are read for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ecosystem::Ecosystem;
+
+/// Ecosystems, and of each the packages that matter: a dump has hundreds of thousands of records (most of npm's are
+/// about malware), an SBOM a few hundred packages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    ecosystems: BTreeMap<Ecosystem, Names>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Names {
+    All,
+    Only(BTreeSet<String>),
+}
+
+impl Wanted {
+    /// Every package of some ecosystems.
+    #[must_use]
+    pub fn whole(ecosystems: impl IntoIterator<Item = Ecosystem>) -> Self {
+        Self { ecosystems: ecosystems.into_iter().map(|ecosystem| (ecosystem, Names::All)).collect() }
+    }
+
+    /// Adds a package by the name that it is looked up by. An artifact of Maven without a group stands for those of
+    /// all groups.
+    pub fn add(&mut self, ecosystem: Ecosystem, package: &str) {
+        let names = self.ecosystems.entry(ecosystem).or_insert_with(|| Names::Only(BTreeSet::new()));
+        if let Names::Only(names) = names
+            && !names.contains(package)
+        {
+            names.insert(package.to_owned());
+        }
+    }
+
+    /// Whether nothing is wanted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ecosystems.is_empty()
+    }
+
+    /// Whether any package of an ecosystem is wanted.
+    #[must_use]
+    pub fn holds(&self, ecosystem: &Ecosystem) -> bool {
+        self.ecosystems.contains_key(ecosystem)
+    }
+
+    /// Whether any release of an ecosystem is wanted, by its name before the colon.
+    #[must_use]
+    pub fn holds_release_of(&self, name: &str) -> bool {
+        self.ecosystems.keys().any(|ecosystem| ecosystem.name() == name)
+    }
+
+    /// Whether a package is wanted, by the name that it is looked up by.
+    #[must_use]
+    pub fn holds_package(&self, ecosystem: &Ecosystem, package: &str) -> bool {
+        match self.ecosystems.get(ecosystem) {
+            None => false,
+            Some(Names::All) => true,
+            Some(Names::Only(names)) => {
+                let artifact = package.split_once(':').filter(|_| ecosystem.name() == "Maven");
+                names.contains(package) || artifact.is_some_and(|(_, artifact)| names.contains(artifact))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ecosystem(name: &str) -> Ecosystem {
+        name.parse().expect("valid")
+    }
+
+    #[test]
+    fn only_what_was_added_is_wanted() {
+        let mut wanted = Wanted::default();
+        assert!(wanted.is_empty());
+        wanted.add(ecosystem("Debian:12"), "glibc");
+        wanted.add(ecosystem("PyPI"), "django");
+        assert!(wanted.holds(&ecosystem("Debian:12")) && !wanted.holds(&ecosystem("Debian:11")));
+        assert!(wanted.holds_release_of("Debian") && !wanted.holds_release_of("npm"));
+        assert!(wanted.holds_package(&ecosystem("PyPI"), "django"));
+        assert!(!wanted.holds_package(&ecosystem("PyPI"), "glibc"));
+        assert!(!wanted.holds_package(&ecosystem("npm"), "django"));
+    }
+
+    #[test]
+    fn whole_ecosystem_holds_every_package() {
+        let mut wanted = Wanted::whole([ecosystem("Go")]);
+        wanted.add(ecosystem("Go"), "stdlib");
+        assert!(wanted.holds_package(&ecosystem("Go"), "golang.org/x/net"));
+    }
+
+    #[test]
+    fn artifact_without_a_group_stands_for_all_groups() {
+        let mut wanted = Wanted::default();
+        for ecosystem in ["Maven", "Go"].map(ecosystem) {
+            wanted.add(ecosystem, "log4j-core");
+        }
+        assert!(wanted.holds_package(&ecosystem("Maven"), "org.apache.logging.log4j:log4j-core"));
+        assert!(!wanted.holds_package(&ecosystem("Maven"), "org.apache.logging.log4j:log4j-api"));
+        assert!(!wanted.holds_package(&ecosystem("Go"), "example:log4j-core"));
+    }
+}
