@@ -7,9 +7,11 @@
 mod apk;
 mod copyright;
 mod dpkg;
+mod dpkg_files;
 mod installed;
 mod lines;
 mod os_release;
+mod ownership;
 mod read;
 
 use std::collections::BTreeMap;
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use installed::{InstalledDatabase, InstalledPackage};
 pub use os_release::ReleaseFile;
+pub use ownership::{OwnedFiles, Owners, PathSet};
 pub use read::{ReadContext, Replayed, read_tree, replay};
 
 use crate::package::{Location, Package};
@@ -45,6 +48,8 @@ pub enum Evidence {
     Copyright(Vec<String>),
     /// A database of apk.
     Apk(InstalledDatabase),
+    /// The files of one package of dpkg or opkg.
+    OwnedFiles(OwnedFiles),
 }
 
 /// How a cataloger wants a file.
@@ -88,11 +93,13 @@ pub struct Assembly {
     pub packages: Vec<Package>,
     /// What could not be understood.
     pub gaps: Vec<sbom::Gap>,
+    /// Which files belong to packages of the distribution.
+    pub owners: Owners,
 }
 
 /// All catalogers.
 pub const CATALOGERS: &[Cataloger] =
-    &[os_release::CATALOGER, dpkg::CATALOGER, copyright::CATALOGER, apk::CATALOGER];
+    &[os_release::CATALOGER, dpkg::CATALOGER, dpkg_files::CATALOGER, copyright::CATALOGER, apk::CATALOGER];
 
 /// Names and versions of all catalogers: part of the key under which results are cached.
 #[must_use]
@@ -111,10 +118,11 @@ pub fn squash(layers: Vec<Stacked<Evidence>>) -> Squashed {
 /// Makes the bill of materials of what was found.
 #[must_use]
 pub fn assemble(squashed: &Squashed) -> Sbom {
-    let mut assembly = Assembly::default();
+    let mut assembly = Assembly { owners: Owners::of(squashed), ..Assembly::default() };
     for cataloger in CATALOGERS {
         (cataloger.assemble)(squashed, &mut assembly);
     }
+    assembly.name_owners();
     let gaps = squashed.gaps();
     let gaps = gaps.iter().map(|gap| sbom::Gap { path: gap.path.to_string(), reason: gap.cause.to_string() });
     let mut gaps: Vec<sbom::Gap> = gaps.chain(assembly.gaps).collect();
@@ -138,6 +146,19 @@ fn merge(packages: Vec<Package>) -> Vec<Package> {
     packages.collect()
 }
 
+impl Assembly {
+    /// Names the owners of packages of languages, whichever cataloger found them.
+    fn name_owners(&mut self) {
+        for package in &mut self.packages {
+            if package.package_type.is_of_distribution() || package.owner.is_some() {
+                continue;
+            }
+            let mut owners = package.locations.iter().filter_map(|location| self.owners.owner_at(location));
+            package.owner = owners.next().map(ToOwned::to_owned);
+        }
+    }
+}
+
 impl Evidence {
     /// About how many bytes of memory it takes.
     #[must_use]
@@ -146,6 +167,7 @@ impl Evidence {
             Self::Release(release) => release.weight(),
             Self::Copyright(licenses) => licenses.iter().map(|license| license.len() + 24).sum(),
             Self::Dpkg(database) | Self::Apk(database) => database.weight(),
+            Self::OwnedFiles(owned) => owned.package.len() + owned.files.weight(),
         };
         u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(200)
     }

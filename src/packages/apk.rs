@@ -3,6 +3,7 @@
 use super::dpkg::damage;
 use super::installed::{InstalledDatabase, InstalledPackage, PACKAGES};
 use super::lines::{Lines, text};
+use super::ownership::{PathSet, PathSetBuilder, TooManyFiles};
 use super::{Assembly, Cataloger, Evidence, Squashed, Want};
 use crate::package::{Package, PackageType, SourcePackage};
 use crate::tree::{Entry, GapCause, Source};
@@ -13,7 +14,7 @@ const CAP: u64 = 64 << 20;
 /// Reads databases of apk.
 pub(super) const CATALOGER: Cataloger = Cataloger {
     id: "apk",
-    version: 1,
+    version: 2,
     sniffs: false,
     fixed: &["lib/apk/db/installed", "usr/lib/apk/db/installed"],
     wants,
@@ -29,19 +30,54 @@ fn wants(entry: &Entry, _: &[u8]) -> Option<Want> {
 fn read(_: &Entry, source: Source<'_>) -> Result<Evidence, GapCause> {
     let mut lines = Lines::new(source);
     let mut database = InstalledDatabase::default();
-    let mut package = None;
+    let mut package: Option<InstalledPackage> = None;
+    let mut files = Files::default();
     while let Some(line) = lines.next()? {
         match line.split_first_chunk::<2>() {
+            Some((b"F:" | b"R:", _)) => {
+                package.get_or_insert_default();
+                files.read_line(line).map_err(|error| GapCause::Limit(error.to_string()))?;
+            }
             Some((&[field, b':'], value)) => read_field(package.get_or_insert_default(), field, value),
-            _ if line.is_empty() => finish(package.take(), &mut database)?,
+            _ if line.is_empty() => finish(package.take(), files.take(), &mut database)?,
             // Something stands here that is no field; if it is all there is, the entry is damaged.
             _ => {
                 package.get_or_insert_default();
             }
         }
     }
-    finish(package, &mut database)?;
+    finish(package, files.take(), &mut database)?;
     Ok(Evidence::Apk(database))
+}
+
+/// The files of one package: `F:` names a folder, each `R:` after it a file in that folder.
+#[derive(Default)]
+struct Files {
+    path: Vec<u8>,
+    folder: usize,
+    paths: PathSetBuilder,
+}
+
+impl Files {
+    fn read_line(&mut self, line: &[u8]) -> Result<(), TooManyFiles> {
+        let (field, value) = line.split_at(2);
+        if field == b"F:" {
+            self.path.clear();
+            self.path.extend_from_slice(value);
+            self.path.push(b'/');
+            self.folder = self.path.len();
+            return Ok(());
+        }
+        self.path.truncate(self.folder);
+        self.path.extend_from_slice(value);
+        self.paths.add(&self.path)
+    }
+
+    fn take(&mut self) -> PathSet {
+        self.path.clear();
+        self.folder = 0;
+        self.paths.take()
+    }
 }
 
 fn read_field(package: &mut InstalledPackage, field: u8, value: &[u8]) {
@@ -56,7 +92,11 @@ fn read_field(package: &mut InstalledPackage, field: u8, value: &[u8]) {
     }
 }
 
-fn finish(package: Option<InstalledPackage>, database: &mut InstalledDatabase) -> Result<(), GapCause> {
+fn finish(
+    package: Option<InstalledPackage>,
+    files: PathSet,
+    database: &mut InstalledDatabase,
+) -> Result<(), GapCause> {
     let Some(package) = package else { return Ok(()) };
     if package.name.is_empty() || package.version.is_empty() {
         database.damaged = database.damaged.saturating_add(1);
@@ -65,7 +105,7 @@ fn finish(package: Option<InstalledPackage>, database: &mut InstalledDatabase) -
     if database.packages.len() >= PACKAGES {
         return Err(GapCause::Limit(format!("holds more than {PACKAGES} packages")));
     }
-    database.packages.push(package);
+    database.packages.push(InstalledPackage { files, ..package });
     Ok(())
 }
 
@@ -97,7 +137,8 @@ fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::{entry, source_of};
+    use super::super::ownership::Owners;
+    use super::super::tests::{entry, source_of, squashed_of};
     use super::*;
 
     fn parse(text: &[u8]) -> InstalledDatabase {
@@ -121,6 +162,24 @@ mod tests {
         assert_eq!(musl.license.as_deref(), Some("MIT"));
         assert_eq!(ssl.source.as_deref(), Some("busybox"));
         assert_eq!(database.damaged, 0);
+    }
+
+    #[test]
+    fn files_belong_to_the_entry_that_lists_them() {
+        let text = "P:musl\nV:1\nF:lib\nR:ld-musl-x86_64.so.1\nZ:Q1=\nR:libc.so\nF:\nR:init\n\n\
+                    P:py3-six\nV:1\nR:stray\nF:usr/lib/python3.12/site-packages/six-1.16.0.dist-info\nR:METADATA\nR:six.py\n";
+        let squashed = squashed_of(&[("lib/apk/db/installed", text)]);
+        let owners = Owners::of(&squashed);
+        for (path, owner) in [
+            ("lib/libc.so", Some("musl")),
+            ("lib/ld-musl-x86_64.so.1", Some("musl")),
+            ("init", Some("musl")),
+            ("stray", Some("py3-six")),
+            ("lib/stray", None),
+            ("usr/lib/python3.12/site-packages/six-1.16.0.dist-info/METADATA", Some("py3-six")),
+        ] {
+            assert_eq!(owners.owner_of(path.as_bytes()), owner, "{path}");
+        }
     }
 
     #[test]

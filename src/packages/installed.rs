@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ownership::PathSet;
+
 /// Most packages of one database; the largest images have some thousands.
 pub(super) const PACKAGES: usize = 100_000;
 
@@ -31,6 +33,9 @@ pub struct InstalledPackage {
     pub license: Option<String>,
     /// Who maintains it.
     pub maintainer: Option<String>,
+    /// Its files, where the database itself lists them.
+    #[serde(default, skip_serializing_if = "PathSet::is_empty")]
+    pub files: PathSet,
 }
 
 impl InstalledDatabase {
@@ -45,6 +50,6 @@ impl InstalledPackage {
         let optional =
             [&self.architecture, &self.source, &self.source_version, &self.license, &self.maintainer];
         let optional: usize = optional.into_iter().flatten().map(String::len).sum();
-        size_of::<Self>() + self.name.len() + self.version.len() + optional
+        size_of::<Self>() + self.name.len() + self.version.len() + optional + self.files.weight()
     }
 }

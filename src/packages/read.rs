@@ -205,7 +205,8 @@ fn spool(file: &mut dyn Content, context: ReadContext<'_>) -> Result<(Vec<u8>, G
     Ok((bytes, grant))
 }
 
-fn is_harmless(name: &[u8]) -> bool {
+/// Whether a file of this name holds no program.
+pub(super) fn is_harmless(name: &[u8]) -> bool {
     HARMLESS.iter().any(|suffix| name.ends_with(suffix))
 }
 
