@@ -12,6 +12,7 @@ mod installed;
 mod lines;
 mod os_release;
 mod ownership;
+mod python;
 mod read;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use installed::{InstalledDatabase, InstalledPackage};
 pub use os_release::ReleaseFile;
 pub use ownership::{OwnedFiles, Owners, PathSet};
+pub use python::PythonDistribution;
 pub use read::{ReadContext, Replayed, read_tree, replay};
 
 use crate::package::{Location, Package};
@@ -50,6 +52,8 @@ pub enum Evidence {
     Apk(InstalledDatabase),
     /// The files of one package of dpkg or opkg.
     OwnedFiles(OwnedFiles),
+    /// Metadata of a Python distribution.
+    Python(PythonDistribution),
 }
 
 /// How a cataloger wants a file.
@@ -98,8 +102,14 @@ pub struct Assembly {
 }
 
 /// All catalogers.
-pub const CATALOGERS: &[Cataloger] =
-    &[os_release::CATALOGER, dpkg::CATALOGER, dpkg_files::CATALOGER, copyright::CATALOGER, apk::CATALOGER];
+pub const CATALOGERS: &[Cataloger] = &[
+    os_release::CATALOGER,
+    dpkg::CATALOGER,
+    dpkg_files::CATALOGER,
+    copyright::CATALOGER,
+    apk::CATALOGER,
+    python::CATALOGER,
+];
 
 /// Names and versions of all catalogers: part of the key under which results are cached.
 #[must_use]
@@ -168,6 +178,7 @@ impl Evidence {
             Self::Copyright(licenses) => licenses.iter().map(|license| license.len() + 24).sum(),
             Self::Dpkg(database) | Self::Apk(database) => database.weight(),
             Self::OwnedFiles(owned) => owned.package.len() + owned.files.weight(),
+            Self::Python(distribution) => distribution.weight(),
         };
         u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(200)
     }

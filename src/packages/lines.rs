@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use crate::tree::{GapCause, ReadAt, Source};
+use crate::tree::{Content, GapCause, ReadAt, Source};
 
 /// Lines are read up to here, the rest of a longer one is dropped: apk writes lines far longer, in fields that nobody asks for.
 const LINE: usize = 64 * 1024;
@@ -19,7 +19,7 @@ impl<'a> Lines<'a> {
     pub(super) fn new(source: Source<'a>) -> Self {
         let reader: Box<dyn Read + 'a> = match source {
             Source::Forward(content) => Box::new(content),
-            Source::Random(file) => Box::new(Cursor { file, position: 0 }),
+            Source::Random(file) => Box::new(Cursor::new(file)),
         };
         Self { reader: BufReader::with_capacity(32 * 1024, reader), line: Vec::new() }
     }
@@ -66,9 +66,30 @@ pub(super) fn text(value: &[u8]) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-struct Cursor<'a> {
+/// A file that can be read at any place, front to back.
+pub(super) struct Cursor<'a> {
     file: &'a dyn ReadAt,
     position: u64,
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) fn new(file: &'a dyn ReadAt) -> Self {
+        Self { file, position: 0 }
+    }
+}
+
+impl Content for Cursor<'_> {
+    fn size(&self) -> u64 {
+        self.file.size()
+    }
+
+    fn skip_to(&mut self, at: u64) -> io::Result<()> {
+        if at < self.position {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a content is read forward only"));
+        }
+        self.position = at.min(self.file.size());
+        Ok(())
+    }
 }
 
 impl Read for Cursor<'_> {

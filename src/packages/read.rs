@@ -288,7 +288,7 @@ impl Content for Headed<'_> {
 }
 
 /// Bytes in memory as a file.
-struct Slice<'a>(&'a [u8]);
+pub(super) struct Slice<'a>(pub(super) &'a [u8]);
 
 impl ReadAt for Slice<'_> {
     fn size(&self) -> u64 {
