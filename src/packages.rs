@@ -10,6 +10,7 @@ mod dpkg;
 mod dpkg_files;
 mod installed;
 mod lines;
+mod node;
 mod os_release;
 mod ownership;
 mod python;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use installed::{InstalledDatabase, InstalledPackage};
+pub use node::NodePackage;
 pub use os_release::ReleaseFile;
 pub use ownership::{OwnedFiles, Owners, PathSet};
 pub use python::PythonDistribution;
@@ -54,6 +56,8 @@ pub enum Evidence {
     OwnedFiles(OwnedFiles),
     /// Metadata of a Python distribution.
     Python(PythonDistribution),
+    /// Manifest of a Node package; none if it names no package.
+    Node(Option<NodePackage>),
 }
 
 /// How a cataloger wants a file.
@@ -109,6 +113,7 @@ pub const CATALOGERS: &[Cataloger] = &[
     copyright::CATALOGER,
     apk::CATALOGER,
     python::CATALOGER,
+    node::CATALOGER,
 ];
 
 /// Names and versions of all catalogers: part of the key under which results are cached.
@@ -179,6 +184,7 @@ impl Evidence {
             Self::Dpkg(database) | Self::Apk(database) => database.weight(),
             Self::OwnedFiles(owned) => owned.package.len() + owned.files.weight(),
             Self::Python(distribution) => distribution.weight(),
+            Self::Node(package) => package.as_ref().map_or(0, NodePackage::weight),
         };
         u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(200)
     }

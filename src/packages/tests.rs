@@ -154,6 +154,78 @@ mod reading {
         }
     }
 
+    /// A Debian root with modules of the distribution, of pip and of npm, from before and after `usr` was merged.
+    fn write_languages(root: &Path) {
+        let metadata = |name: &str, version: &str| format!("Name: {name}\nVersion: {version}\n\nText.\n");
+        let manifest = |name: &str, version: &str| format!(r#"{{"name": "{name}", "version": "{version}"}}"#);
+        write(root, "var/lib/dpkg/status", STATUS);
+        let debian = "usr/lib/python3/dist-packages";
+        write(root, &format!("{debian}/foo-1.0.egg-info/PKG-INFO"), &metadata("foo", "1.0"));
+        write(root, &format!("{debian}/bar-2.0.egg-info"), &metadata("bar", "2.0"));
+        let list = format!(
+            "/.\n/usr\n/usr/lib\n/{debian}\n/{debian}/foo-1.0.egg-info\n/{debian}/foo-1.0.egg-info/PKG-INFO\n"
+        );
+        write(root, "var/lib/dpkg/info/python3-foo.list", &list);
+        write(root, "var/lib/dpkg/info/python3-bar:all.list", "/lib/python3/dist-packages/bar-2.0.egg-info\n");
+        symlink("usr/lib", root.join("lib")).expect("links");
+        let pip = "usr/local/lib/python3.11/dist-packages";
+        write(root, &format!("{pip}/foo-1.0.dist-info/METADATA"), &metadata("foo", "1.0"));
+        write(root, &format!("{pip}/pip/_vendor/rich-13.7.0.dist-info/METADATA"), &metadata("rich", "13.7.0"));
+        symlink("foo-1.0.dist-info", root.join(pip).join("foo.egg-info")).expect("links");
+        write(root, "usr/share/nodejs/acorn/package.json", &manifest("acorn", "8.8.1"));
+        write(
+            root,
+            "var/lib/dpkg/info/node-acorn.list",
+            "/usr/share/nodejs/acorn\n/usr/share/nodejs/acorn/package.json\n",
+        );
+        write(root, "app/package.json", &manifest("app", "0.1.0"));
+        write(root, "app/node_modules/.pnpm/ms@2.1.3/node_modules/ms/package.json", &manifest("ms", "2.1.3"));
+        symlink(".pnpm/ms@2.1.3/node_modules/ms", root.join("app/node_modules/ms")).expect("links");
+        write(root, "srv/node_modules/@s/x/package.json", &manifest("@s/x", "3.0.0"));
+        write(root, "srv/node_modules/@s/x/esm/package.json", r#"{"type": "module"}"#);
+        write(root, "store/ms.json", &manifest("ms", "2.1.3"));
+        fs::create_dir_all(root.join("srv/node_modules/ms")).expect("makes");
+        fs::hard_link(root.join("store/ms.json"), root.join("srv/node_modules/ms/package.json"))
+            .expect("links");
+        symlink("../store/link", root.join("srv/loose")).expect("links");
+    }
+
+    #[test]
+    fn packages_of_languages_know_their_owners_in_directory_and_stream() {
+        let root = tempfile::tempdir().expect("a folder");
+        write_languages(root.path());
+        let from_directory = read_directory(root.path());
+        let mut lines = String::new();
+        for package in from_directory.packages.iter().filter(|p| !p.package_type.is_of_distribution()) {
+            let owner = package.owner.as_deref().unwrap_or("-");
+            writeln!(lines, "{} {} {owner}", package.name, package.version).expect("to memory");
+            for location in &package.locations {
+                writeln!(lines, "  {}", location.path).expect("to memory");
+            }
+        }
+        insta::assert_snapshot!(lines, @r"
+        bar 2.0 python3-bar
+          usr/lib/python3/dist-packages/bar-2.0.egg-info
+        foo 1.0 -
+          usr/local/lib/python3.11/dist-packages/foo-1.0.dist-info/METADATA
+        foo 1.0 python3-foo
+          usr/lib/python3/dist-packages/foo-1.0.egg-info/PKG-INFO
+        rich 13.7.0 -
+          usr/local/lib/python3.11/dist-packages/pip/_vendor/rich-13.7.0.dist-info/METADATA
+        @s/x 3.0.0 -
+          srv/node_modules/@s/x/package.json
+        acorn 8.8.1 node-acorn
+          usr/share/nodejs/acorn/package.json
+        app 0.1.0 -
+          app/package.json
+        ms 2.1.3 -
+          app/node_modules/.pnpm/ms@2.1.3/node_modules/ms/package.json
+          srv/node_modules/ms/package.json
+        ");
+        assert_eq!(from_directory.gaps, []);
+        assert_eq!(plainly(&[gzip(&tar(root.path()))]), from_directory);
+    }
+
     #[test]
     fn the_topmost_database_counts() {
         let lower = tar_of(&[("var/lib/dpkg/status", STATUS), ("etc/os-release", RELEASE)]);
@@ -176,6 +248,22 @@ mod reading {
         let sbom = plainly(&[lower, upper, gone]);
         assert_eq!(names(&sbom), ["bash 5.2-1", "libc6 2.36-9"]);
         assert_eq!(sbom.packages[0].locations[0].path, "var/lib/dpkg/status");
+        assert_eq!(sbom.gaps, []);
+    }
+
+    #[test]
+    fn a_manifest_that_is_a_hard_link_into_a_store_is_read_from_there() {
+        let manifest = r#"{"name": "ms", "version": "2.1.3"}"#;
+        let store = tar_of(&[("root/store/v3/files/ab/cd-index", manifest)]);
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        header.set_entry_type(tar::EntryType::Link);
+        let path = "app/node_modules/ms/package.json";
+        builder.append_link(&mut header, path, "root/store/v3/files/ab/cd-index").expect("to memory");
+        let sbom = plainly(&[store, builder.into_inner().expect("to memory")]);
+        assert_eq!(names(&sbom), ["ms 2.1.3"]);
+        assert_eq!(sbom.packages[0].locations[0].path, path);
         assert_eq!(sbom.gaps, []);
     }
 
@@ -250,7 +338,16 @@ mod reading {
 
     #[test]
     fn evidence_survives_being_stored() {
-        let squashed = squashed_of(&[("var/lib/dpkg/status", STATUS), ("etc/os-release", RELEASE)]);
+        let squashed = squashed_of(&[
+            ("var/lib/dpkg/status", STATUS),
+            ("var/lib/dpkg/info/bash.list", "/bin/bash\n/usr/share/doc/bash\n"),
+            ("lib/apk/db/installed", "P:musl\nV:1\nF:lib\nR:libc.so\n"),
+            ("etc/os-release", RELEASE),
+            ("a-1.dist-info/METADATA", "License: MIT\n"),
+            ("node_modules/a/package.json", r#"{"name": "a", "version": "1.0.0", "license": "MIT"}"#),
+            ("node_modules/b/package.json", "{}"),
+        ]);
+        assert_eq!(squashed.sightings().count(), 7);
         for sighting in squashed.sightings() {
             let json = serde_json::to_string(sighting.evidence).expect("JSON");
             assert_eq!(serde_json::from_str::<Evidence>(&json).expect("JSON"), *sighting.evidence);
