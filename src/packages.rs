@@ -54,8 +54,8 @@ pub enum Evidence {
     Apk(InstalledDatabase),
     /// The files of one package of dpkg or opkg.
     OwnedFiles(OwnedFiles),
-    /// Metadata of a Python distribution.
-    Python(PythonDistribution),
+    /// Metadata of a Python distribution; none if the file is of another kind.
+    Python(Option<PythonDistribution>),
     /// Manifest of a Node package; none if it names no package.
     Node(Option<NodePackage>),
 }
@@ -183,7 +183,7 @@ impl Evidence {
             Self::Copyright(licenses) => licenses.iter().map(|license| license.len() + 24).sum(),
             Self::Dpkg(database) | Self::Apk(database) => database.weight(),
             Self::OwnedFiles(owned) => owned.package.len() + owned.files.weight(),
-            Self::Python(distribution) => distribution.weight(),
+            Self::Python(distribution) => distribution.as_ref().map_or(0, PythonDistribution::weight),
             Self::Node(package) => package.as_ref().map_or(0, NodePackage::weight),
         };
         u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(200)

@@ -2,7 +2,7 @@
 //!
 //! What counts, by where the file lies:
 //! - `node_modules/NAME` and `node_modules/@SCOPE/NAME` at any depth, which is all that Node resolves by name (Node.js manual,
-//!   "Modules: Loading from node_modules folders"). This takes in the stores of pnpm and Bun, whose packages lie in a `node_modules`
+//!   "Loading from `node_modules` folders"). This takes in the stores of pnpm and Bun, whose packages lie in a `node_modules`
 //!   of their own, that of Yarn (`node_modules/.store/SLUG/package`), and Debian's `usr/share/nodejs`. It leaves out files deeper in a
 //!   package, such as `esm/package.json`, and any `node_modules` in its tests or examples.
 //! - Elsewhere the root of an application or a tool: what has a `node_modules` beside it, or says what it gives or needs and lies neither

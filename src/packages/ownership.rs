@@ -101,7 +101,7 @@ impl PathSetBuilder {
     }
 }
 
-/// Whether a file of this name could be evidence: two thirds of what packages list could not. JSON could, though it holds
+/// Whether a file of this name could be evidence: more than half of what packages list could not. JSON could, though it holds
 /// no program.
 fn may_be_evidence(name: &[u8]) -> bool {
     !name.is_empty() && (!super::read::is_harmless(name) || name.ends_with(b".json"))
@@ -115,7 +115,7 @@ impl Owners {
         for sighting in squashed.sightings() {
             match sighting.evidence {
                 Evidence::OwnedFiles(owned) => {
-                    lists.push((owner_name(squashed, &sighting, owned), &owned.files))
+                    lists.push((owner_name(squashed, &sighting, owned), &owned.files));
                 }
                 Evidence::Dpkg(database) | Evidence::Apk(database) => {
                     lists

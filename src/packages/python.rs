@@ -1,6 +1,6 @@
 //! Python distributions: what pip, setuptools and the distributions' own builds leave beside the modules.
 //!
-//! The core metadata (PyPA "Core metadata specifications", PEP 566, PEP 639) lie in `NAME.dist-info/METADATA`, before wheels in
+//! The core metadata (`PyPA`, "Core metadata specifications", PEP 566, PEP 639) lie in `NAME.dist-info/METADATA`, before wheels in
 //! `NAME.egg-info/PKG-INFO` or, from distutils, in a file `NAME.egg-info`, and in `EGG-INFO/PKG-INFO` of an egg, which is a folder or
 //! a zip. They are headers as in RFC 822, then an empty line and a description that is not read. Distributions that another
 //! one carries with it (`pip/_vendor`) are code that runs, and count; test data of installed modules do not.
@@ -98,9 +98,10 @@ fn read(entry: &Entry, source: Source<'_>) -> Result<Evidence, GapCause> {
     let mut distribution = match form(&entry.path) {
         Some(Form::Egg) => {
             let headers = match source {
-                Source::Forward(content) => egg::metadata(content, CAP)?,
-                Source::Random(file) => egg::metadata(&mut Cursor::new(file), CAP)?,
+                Source::Forward(content) => egg::metadata(content, CAP),
+                Source::Random(file) => egg::metadata(&mut Cursor::new(file), CAP),
             };
+            let Some(headers) = headers? else { return Ok(Evidence::Python(None)) };
             read_headers(Source::Random(&Slice(&headers)))?
         }
         _ => read_headers(source)?,
@@ -115,7 +116,7 @@ fn read(entry: &Entry, source: Source<'_>) -> Result<Evidence, GapCause> {
     if distribution.name.is_empty() || distribution.version.is_empty() {
         return Err(GapCause::Damaged("it names no distribution or no version".to_owned()));
     }
-    Ok(Evidence::Python(distribution))
+    Ok(Evidence::Python(Some(distribution)))
 }
 
 /// `NAME-VERSION`, as the file or folder is called that holds the metadata; for eggs followed by `-pyX.Y` and a platform. The
@@ -221,7 +222,7 @@ impl Headers {
 
 fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
     for sighting in squashed.sightings() {
-        let Evidence::Python(distribution) = sighting.evidence else { continue };
+        let Evidence::Python(Some(distribution)) = sighting.evidence else { continue };
         assembly.packages.push(Package {
             package_type: PackageType::Pypi,
             name: distribution.name.clone(),

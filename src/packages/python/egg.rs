@@ -21,27 +21,32 @@ const UNREADABLE: u16 = 1 | 1 << 3;
 const STORED: u16 = 0;
 const DEFLATED: u16 = 8;
 
-/// The metadata of an egg, at most `cap` bytes of them.
-pub(super) fn metadata(egg: &mut dyn Content, cap: u64) -> Result<Vec<u8>, GapCause> {
+/// The metadata of an egg, at most `cap` bytes of them. None if it is no zip: other programs have files of this suffix too.
+pub(super) fn metadata(egg: &mut dyn Content, cap: u64) -> Result<Option<Vec<u8>>, GapCause> {
     let mut position = 0_u64;
-    for _ in 0..MEMBERS {
+    for number in 0..MEMBERS {
         let mut header = [0; HEADER];
-        fill(egg, &mut header)?;
-        if !header.starts_with(SIGNATURE) {
+        let is_whole = fill(egg, &mut header)?;
+        if number == 0 && !header.starts_with(SIGNATURE) {
+            return Ok(None);
+        }
+        if !is_whole || !header.starts_with(SIGNATURE) {
             break;
         }
         let flags = u16_at(&header, 6);
         let method = u16_at(&header, 8);
         let size = u64::from(u32::from(u16_at(&header, 18)) | u32::from(u16_at(&header, 20)) << 16);
         let mut name = vec![0; usize::from(u16_at(&header, 26))];
-        fill(egg, &mut name)?;
+        if !fill(egg, &mut name)? {
+            break;
+        }
         let data = position + as_u64(HEADER + name.len()) + u64::from(u16_at(&header, 28));
         if flags & UNREADABLE != 0 {
             return Err(damaged("the zip has no sizes before its members"));
         }
         if name == MEMBER {
             egg.skip_to(data).map_err(unreadable)?;
-            return inflate(egg.take(size), method, cap);
+            return inflate(egg.take(size), method, cap).map(Some);
         }
         position = data + size;
         egg.skip_to(position).map_err(unreadable)?;
@@ -61,11 +66,18 @@ fn inflate(member: impl Read, method: u16, cap: u64) -> Result<Vec<u8>, GapCause
     if size > cap { Err(GapCause::TooLarge { size, cap }) } else { Ok(bytes) }
 }
 
-fn fill(egg: &mut dyn Content, bytes: &mut [u8]) -> Result<(), GapCause> {
-    egg.read_exact(bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => damaged("it is no zip with metadata"),
-        _ => unreadable(error),
-    })
+/// Fills the bytes; false where the file ends before.
+fn fill(egg: &mut dyn Content, bytes: &mut [u8]) -> Result<bool, GapCause> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match egg.read(&mut bytes[filled..]) {
+            Ok(0) => return Ok(false),
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(error)),
+        }
+    }
+    Ok(true)
 }
 
 fn u16_at(header: &[u8; HEADER], at: usize) -> u16 {

@@ -8,7 +8,7 @@ use super::*;
 fn read_at(path: &str, bytes: &[u8]) -> Result<PythonDistribution, GapCause> {
     let bytes = source_of(bytes);
     read(&entry(path), Source::Random(&bytes)).map(|evidence| match evidence {
-        Evidence::Python(distribution) => distribution,
+        Evidence::Python(distribution) => distribution.expect("a distribution"),
         other => panic!("not Python: {other:?}"),
     })
 }
@@ -141,7 +141,7 @@ fn eggs_that_cannot_be_read_are_gaps() {
     for (zip, words) in [
         (egg(&[("a.py", false, b"")], 0), "has no EGG-INFO/PKG-INFO"),
         (egg(&[member], 8), "has no sizes before its members"),
-        (b"PK\x03\x04 and no more".to_vec(), "is no zip"),
+        (b"PK\x03\x04 and no more".to_vec(), "has no EGG-INFO/PKG-INFO"),
         (egg(&[("EGG-INFO/PKG-INFO", true, &huge)], 0), "more than the 4194304 that are read"),
     ] {
         let cause = read_at("a/a-1-py3.8.egg", &zip).expect_err("damaged").to_string();
@@ -149,15 +149,32 @@ fn eggs_that_cannot_be_read_are_gaps() {
     }
 }
 
+#[test]
+fn eggs_of_other_trades_are_no_gap() {
+    for text in ["<CoordinateSystem> { Z-Up }", ""] {
+        let bytes = source_of(text.as_bytes());
+        let read = read(&entry("models/panda.egg"), Source::Random(&bytes));
+        assert_eq!(read, Ok(Evidence::Python(None)), "{text}");
+    }
+}
+
+fn read_any(path: &str, bytes: &[u8]) -> Option<PythonDistribution> {
+    let bytes = source_of(bytes);
+    match read(&entry(path), Source::Random(&bytes)) {
+        Ok(Evidence::Python(distribution)) => distribution,
+        _ => None,
+    }
+}
+
 proptest! {
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), is_zip in any::<bool>()) {
-        let _ = read_at(if is_zip { "a-1.egg" } else { "a.egg-info" }, &bytes);
+        let _ = read_any(if is_zip { "a-1.egg" } else { "a.egg-info" }, &bytes);
     }
 
     #[test]
     fn arbitrary_headers_never_panic(text in "((Name|Version|License|Classifier): ?[a-z:\u{0}\u{e9} ]{0,9}\r?\n( [a-z]{0,5}\n)?){0,9}") {
-        if let Ok(distribution) = read_at("a.egg-info", text.as_bytes()) {
+        if let Some(distribution) = read_any("a.egg-info", text.as_bytes()) {
             prop_assert!(!distribution.name.is_empty() && !distribution.version.is_empty());
             prop_assert!(distribution.licenses.len() <= LICENSES);
         }
@@ -170,6 +187,6 @@ proptest! {
         if let Some(place) = zip.get_mut(at) {
             *place = byte;
         }
-        let _ = read_at("a-1.egg", &zip);
+        let _ = read_any("a-1.egg", &zip);
     }
 }
