@@ -58,6 +58,8 @@ pub enum Evidence {
     Python(Option<PythonDistribution>),
     /// Manifest of a Node package; none if it names no package.
     Node(Option<NodePackage>),
+    /// Not what it looked like: of no interest, and not kept.
+    Nothing,
 }
 
 /// How a cataloger wants a file.
@@ -70,6 +72,11 @@ pub enum Want {
     },
     /// At any place: held in memory where the tree is a stream.
     Random {
+        /// Files with more bytes are a gap.
+        cap: u64,
+    },
+    /// At any place where the tree can do so, else front to back: never held in memory for this reader alone.
+    Either {
         /// Files with more bytes are a gap.
         cap: u64,
     },
@@ -185,6 +192,7 @@ impl Evidence {
             Self::OwnedFiles(owned) => owned.package.len() + owned.files.weight(),
             Self::Python(distribution) => distribution.as_ref().map_or(0, PythonDistribution::weight),
             Self::Node(package) => package.as_ref().map_or(0, NodePackage::weight),
+            Self::Nothing => 0,
         };
         u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(200)
     }

@@ -177,6 +177,9 @@ fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) ->
         }
         _ => match file.rest.random() {
             Ok(Some(file)) => results.extend(read_at_will(entry, &fitting, file)),
+            Ok(None) if let [(cataloger, Want::Either { .. })] = &fitting[..] => {
+                results.push((cataloger.id, (cataloger.read)(entry, Source::Forward(&mut file))));
+            }
             Ok(None) => match spool(&mut file, context) {
                 Ok((bytes, _grant)) => results.extend(read_at_will(entry, &fitting, &Slice(&bytes))),
                 Err(cause) => results.extend(fitting.iter().map(|(c, _)| (c.id, Err(cause.clone())))),
@@ -187,6 +190,7 @@ fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) ->
             }
         },
     }
+    results.retain(|(_, result)| !matches!(result, Ok(Evidence::Nothing)));
     results
 }
 
@@ -213,7 +217,7 @@ pub(super) fn is_harmless(name: &[u8]) -> bool {
 impl Want {
     fn cap(self) -> u64 {
         match self {
-            Self::Forward { cap } | Self::Random { cap } => cap,
+            Self::Forward { cap } | Self::Random { cap } | Self::Either { cap } => cap,
         }
     }
 }

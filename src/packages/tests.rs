@@ -337,6 +337,35 @@ mod reading {
     }
 
     #[test]
+    fn a_file_wanted_either_way_is_read_at_any_place_in_a_mount_and_in_passing_in_a_stream() {
+        #[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps, reason = "as catalogers have it")]
+        fn read(_: &Entry, source: Source<'_>) -> Result<Evidence, GapCause> {
+            let way = match source {
+                Source::Random(_) => "random",
+                Source::Forward(_) => "forward",
+            };
+            Ok(Evidence::Copyright(vec![way.to_owned()]))
+        }
+        let wants = |_: &Entry, _: &[u8]| Some(Want::Either { cap: u64::MAX });
+        let catalogers =
+            [Cataloger { id: "one", version: 1, sniffs: true, fixed: &[], wants, read, assemble: |_, _| {} }];
+        // Less memory than the file has bytes: it is not held.
+        let (limits, budget) = (Limits::default(), Budget::new(10_000));
+        let context = ReadContext { catalogers: &catalogers, limits: &limits, budget: &budget };
+        let root = tempfile::tempdir().expect("a folder");
+        write(root.path(), "a", &"x".repeat(100_000));
+        let tar = tar(root.path());
+        let mut trees: [(&str, Box<dyn Tree>); 2] = [
+            ("random", Box::new(Directory::open(root.path(), &limits).expect("opens"))),
+            ("forward", Box::new(Layer::new(&tar[..], &limits, &budget))),
+        ];
+        for (way, tree) in &mut trees {
+            let record = read_tree(&mut **tree, context).expect("whole");
+            assert_eq!(record.evidence[0].evidence, Evidence::Copyright(vec![(*way).to_owned()]));
+        }
+    }
+
+    #[test]
     fn evidence_survives_being_stored() {
         let squashed = squashed_of(&[
             ("var/lib/dpkg/status", STATUS),
