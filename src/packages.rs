@@ -8,6 +8,7 @@ mod apk;
 mod copyright;
 mod dpkg;
 mod dpkg_files;
+mod go;
 mod installed;
 mod lines;
 mod node;
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use go::{GoModule, GoProgram};
 pub use installed::{InstalledDatabase, InstalledPackage};
 pub use node::NodePackage;
 pub use os_release::ReleaseFile;
@@ -58,6 +60,8 @@ pub enum Evidence {
     Python(Option<PythonDistribution>),
     /// Manifest of a Node package; none if it names no package.
     Node(Option<NodePackage>),
+    /// Build information of a Go program.
+    Go(GoProgram),
     /// Not what it looked like: of no interest, and not kept.
     Nothing,
 }
@@ -121,6 +125,7 @@ pub const CATALOGERS: &[Cataloger] = &[
     apk::CATALOGER,
     python::CATALOGER,
     node::CATALOGER,
+    go::CATALOGER,
 ];
 
 /// Names and versions of all catalogers: part of the key under which results are cached.
@@ -192,6 +197,7 @@ impl Evidence {
             Self::OwnedFiles(owned) => owned.package.len() + owned.files.weight(),
             Self::Python(distribution) => distribution.as_ref().map_or(0, PythonDistribution::weight),
             Self::Node(package) => package.as_ref().map_or(0, NodePackage::weight),
+            Self::Go(program) => program.weight(),
             Self::Nothing => 0,
         };
         u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(200)

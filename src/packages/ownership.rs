@@ -121,7 +121,12 @@ impl Owners {
                     lists
                         .extend(database.packages.iter().map(|package| (package.name.clone(), &package.files)));
                 }
-                Evidence::Release(_) | Evidence::Copyright(_) | Evidence::Python(_) | Evidence::Node(_) => {}
+                Evidence::Release(_)
+                | Evidence::Copyright(_)
+                | Evidence::Python(_)
+                | Evidence::Node(_)
+                | Evidence::Go(_)
+                | Evidence::Nothing => {}
             }
         }
         let merged = MERGED.iter().filter_map(|listed| {
