@@ -32,6 +32,9 @@ use crate::image::{Digest, Platform, Reference};
 /// Version of this protocol, part of every line's prefix.
 pub const PROTOCOL: u32 = 1;
 
+/// How the frames of every version begin.
+pub const PREFIX_OF_ALL: &str = "@clarity/";
+
 /// Most images that one pod may be given.
 pub const MAX_IMAGES: usize = 64;
 

@@ -22,7 +22,7 @@ use super::logs::{self, LogEvent, Part};
 use super::problem::{PodState, Problem, event_problem, job_problem, pod_state};
 use super::spec::alterations;
 use crate::cluster::{ApiError, SCAN_LABEL};
-use crate::wire::{Event, Receiver};
+use crate::wire::{Event, PREFIX_OF_ALL, PROTOCOL, Receiver};
 
 /// How often a log that breaks off is taken up again without a new frame in between: a minute, so that an API server
 /// may be restarted.
@@ -254,7 +254,12 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
         }
         let heard = self.receiver.finish();
         let open = heard.open.or(open).and_then(|image| usize::try_from(image).ok());
-        if problem.is_some() && !interrupted {
+        if heard.diagnostics.iter().any(|line| line.starts_with(PREFIX_OF_ALL)) {
+            self.notes.push(format!(
+                "the scanner speaks another version of the protocol than {PROTOCOL}: --scanner-image must name the \
+                 image of this plugin's version"
+            ));
+        } else if problem.is_some() && !interrupted {
             self.notes.extend(heard.diagnostics.iter().map(|line| format!("scanner {}: {line}", self.name)));
         }
         let unread = |number| match (&problem, heard.complete) {

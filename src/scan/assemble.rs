@@ -26,7 +26,7 @@ pub(super) fn assemble(assembly: &Assembly<'_>) -> (Vec<ContainerReport>, Vec<Im
         plan.targets.iter().zip(ends).map(|(target, end)| image(target, end, index)).collect();
     let containers = containers.iter().zip(&plan.containers).map(|(container, planned)| {
         let (state, image_index) = match planned {
-            Ok(target) => (images[*target].state.clone(), Some(*target)),
+            Ok(target) => (state_of(container, &images[*target].state), Some(*target)),
             Err(state) => (state.clone(), None),
         };
         ContainerReport {
@@ -41,6 +41,16 @@ pub(super) fn assemble(assembly: &Assembly<'_>) -> (Vec<ContainerReport>, Vec<Im
         }
     });
     (containers.collect(), images)
+}
+
+/// The state of its image, in words that are true of this container.
+fn state_of(container: &Container, image: &State) -> State {
+    match (image, &container.runtime) {
+        (State::Approximate(_), Err(id)) => State::Approximate(format!(
+            "the runtime names its image {id:?}, which is no digest; its tag was read"
+        )),
+        _ => image.clone(),
+    }
 }
 
 fn image(target: &Target, end: &ImageResult, index: &Index) -> ImageReport {

@@ -79,8 +79,10 @@ impl Attempts {
     /// Why it was not read so far, when no time is left to try again.
     pub(super) fn out_of_time(&mut self) -> End {
         self.nearest.take().unwrap_or_else(|| {
-            let last = self.refusals.last().map(|why| format!("{why}; and "));
-            End::Failed(format!("{}the scan's time was up before its turn", last.unwrap_or_default()))
+            End::Failed(match self.refusals.last() {
+                Some(why) => format!("{why}; no time was left to try again"),
+                None => "the scan's time was up before its turn".to_owned(),
+            })
         })
     }
 

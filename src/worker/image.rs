@@ -131,11 +131,6 @@ impl ImageReader {
         self.progress.begin(0);
         let platform = asked.platform.clone().unwrap_or_else(Platform::of_this_program);
         let (image, approximate) = self.look_up(asked, &platform).await?;
-        // Without the node's platform an index leaves it open which of its images runs.
-        let is_guess = asked.platform.is_none() && image.index_digest.is_some();
-        let guess =
-            || format!("the platform of its node is not known; that of the scanner ({platform}) was read");
-        let approximate = approximate.or_else(|| is_guess.then(guess));
         let reference = asked.reference.at(image.manifest_digest.clone());
         let has_earlier = !self.records.is_empty();
         let sbom = match self.packages(&reference, &image.layers).await {

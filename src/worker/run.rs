@@ -104,8 +104,7 @@ pub async fn run<W: Write + Send + 'static>(
             Ok(Err(error)) => lock(&sender).failed(number, failure(&error))?,
             Err(_) => {
                 let (read, total) = reader.progress().get();
-                let (read, total) = (read >> 20, total.div_ceil(1 << 20));
-                let reason = format!("time was up after {} s, with {read} of {total} MiB read", left.as_secs());
+                let reason = format!("time was up after {} of {} MiB", read >> 20, total.div_ceil(1 << 20));
                 lock(&sender).failed(number, Failure { kind: FailureKind::Timeout, reason })?;
             }
         }
