@@ -104,10 +104,22 @@ impl PackageType {
     }
 }
 
+impl SourcePackage {
+    /// Name and version of the file name of a source package of rpm: `bash-5.1.8-6.el9.src.rpm`. The epoch is not part of it.
+    #[must_use]
+    pub fn of_source_rpm(file: &str) -> Option<Self> {
+        let stem = file.strip_suffix(".src.rpm").or_else(|| file.strip_suffix(".nosrc.rpm"))?;
+        let (rest, _release) = stem.rsplit_once('-')?;
+        let (name, _version) = rest.rsplit_once('-').filter(|(name, _)| !name.is_empty())?;
+        Some(Self { name: name.to_owned(), version: stem[name.len() + 1..].to_owned() })
+    }
+}
+
 impl Package {
     /// The package URL, as Syft writes it and Grype reads it: `pkg:deb/debian/libc6@2.36-9?arch=amd64&distro=debian-12&…`.
     ///
-    /// `upstream` names the source package where it is another than the package itself. purl-spec, "Known purl types".
+    /// `upstream` names the source package where it is another than the package itself, for rpm its file. purl-spec,
+    /// "Known purl types".
     #[must_use]
     pub fn purl(&self, distro: Option<&Distro>) -> String {
         let mut purl = format!("pkg:{}/", self.package_type.as_str());
@@ -161,7 +173,9 @@ impl Package {
     }
 
     fn upstream(&self, source: &SourcePackage) -> Option<String> {
-        if source.version != self.version {
+        if self.package_type == PackageType::Rpm {
+            Some(format!("{}-{}.src.rpm", source.name, source.version))
+        } else if source.version != self.version {
             Some(format!("{}@{}", source.name, source.version))
         } else if source.name != self.name {
             Some(source.name.clone())
@@ -282,5 +296,25 @@ mod tests {
             package.purl(Some(&distro)),
             "pkg:rpm/rocky/bind@9.16.23-14.el9?arch=amd64&distro=rocky-9.3&epoch=32"
         );
+        let source = SourcePackage::of_source_rpm("bind-9.16.23-14.el9.src.rpm");
+        let purl = Package { source, ..package }.purl(Some(&distro));
+        assert!(purl.ends_with("&epoch=32&upstream=bind-9.16.23-14.el9.src.rpm"), "{purl}");
+    }
+
+    #[test]
+    fn file_names_of_source_rpms_are_split_at_the_last_two_dashes() {
+        for (file, expected) in [
+            ("bash-5.1.8-6.el9.src.rpm", Some(("bash", "5.1.8-6.el9"))),
+            ("java-17-openjdk-17.0.9-1.el9.src.rpm", Some(("java-17-openjdk", "17.0.9-1.el9"))),
+            ("kernel-6.1-1.nosrc.rpm", Some(("kernel", "6.1-1"))),
+            ("bash-5.1.8.src.rpm", None),
+            ("bash-5.1.8-6.el9.x86_64.rpm", None),
+            ("-1-2.src.rpm", None),
+            ("", None),
+        ] {
+            let source = SourcePackage::of_source_rpm(file);
+            let found = source.as_ref().map(|source| (source.name.as_str(), source.version.as_str()));
+            assert_eq!(found, expected, "{file}");
+        }
     }
 }

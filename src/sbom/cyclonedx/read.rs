@@ -178,8 +178,11 @@ fn trivy_source(properties: &BTreeMap<&str, &str>) -> Option<SourcePackage> {
     Some(SourcePackage { name: (*name).to_owned(), version })
 }
 
-/// `NAME@VERSION`, or the name alone when the version is that of the package.
+/// `NAME@VERSION`, or the name alone when the version is that of the package; for rpm the source package's file.
 fn syft_source(upstream: &str, version: &str) -> Option<SourcePackage> {
+    if let Some(source) = SourcePackage::of_source_rpm(upstream) {
+        return Some(source);
+    }
     let (name, version) = upstream.split_once('@').unwrap_or((upstream, version));
     let is_whole = !name.is_empty() && !version.is_empty();
     is_whole.then(|| SourcePackage { name: name.to_owned(), version: version.to_owned() })

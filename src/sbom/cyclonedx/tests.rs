@@ -224,7 +224,8 @@ fn documents_of_other_tools_are_read_by_their_purls() {
         {"type": "application", "name": "app", "components": [
           {"type": "library", "group": "@babel", "name": "core", "version": "7.1.0", "purl": "pkg:npm/%40babel/core@7.1.0"},
           {"type": "library", "name": "left", "version": "1.0.0", "purl": "pkg:hackage/left@1.0.0"},
-          {"type": "library", "purl": "pkg:apk/alpine/musl@1.2.4-r2"}]}
+          {"type": "library", "purl": "pkg:apk/alpine/musl@1.2.4-r2"},
+          {"type": "library", "purl": "pkg:rpm/rhel/bash@5.1.8-6.el9?upstream=bash-5.1.8-6.el9.src.rpm"}]}
       ]}"#;
     let document = read(json).expect("readable");
     let packages: Vec<String> = document
@@ -243,6 +244,7 @@ fn documents_of_other_tools_are_read_by_their_purls() {
             "libc6 2.36-9 from glibc 2.36-8",
             "libssl3 3.0.11-1 from openssl 1:3.0.11-1",
             "musl 1.2.4-r2 from musl 1.2.4-r2",
+            "bash 5.1.8-6.el9 from bash 5.1.8-6.el9",
             "@babel/core 7.1.0",
         ]
     );
