@@ -265,6 +265,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn releases_of_distributions_with_rpm_are_told_apart() {
+        for (text, id, version) in [
+            ("NAME=\"Red Hat Enterprise Linux\"\nID=\"rhel\"\nVERSION_ID=\"9.3\"\n", "rhel", Some("9.3")),
+            ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\nVERSION_ID=\"8.9\"\n", "rocky", Some("8.9")),
+            ("ID=\"almalinux\"\nVERSION_ID=\"9.4\"\n", "almalinux", Some("9.4")),
+            ("ID=\"centos\"\nVERSION_ID=\"9\"\n", "centos", Some("9")),
+            ("ID=\"ol\"\nVERSION_ID=\"8.9\"\n", "ol", Some("8.9")),
+            ("ID=fedora\nVERSION_ID=40\nVERSION_CODENAME=\"\"\n", "fedora", Some("40")),
+            ("ID=\"amzn\"\nVERSION_ID=\"2023\"\n", "amzn", Some("2023")),
+            ("ID=\"opensuse-leap\"\nVERSION_ID=\"15.6\"\n", "opensuse-leap", Some("15.6")),
+            ("ID=\"opensuse-tumbleweed\"\n# VERSION_ID=\"20240101\"\n", "opensuse-tumbleweed", None),
+            ("ID=azurelinux\nVERSION_ID=\"3.0\"\n", "azurelinux", Some("3.0")),
+        ] {
+            let expected = Some((id.to_owned(), version.map(ToOwned::to_owned)));
+            assert_eq!(id_and_version(&[("etc/os-release", text)]), expected, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), keyed in any::<bool>()) {
