@@ -16,6 +16,7 @@ mod os_release;
 mod ownership;
 mod python;
 mod read;
+mod rpm;
 
 use std::collections::BTreeMap;
 
@@ -28,6 +29,7 @@ pub use os_release::ReleaseFile;
 pub use ownership::{OwnedFiles, Owners, PathSet};
 pub use python::PythonDistribution;
 pub use read::{ReadContext, Replayed, read_tree, replay};
+pub use rpm::{RpmDatabase, RpmPackage, RpmUnread};
 
 use crate::package::{Location, Package};
 use crate::sbom::{self, Sbom};
@@ -62,6 +64,10 @@ pub enum Evidence {
     Node(Option<NodePackage>),
     /// Build information of a Go program.
     Go(GoProgram),
+    /// A database of rpm.
+    Rpm(RpmDatabase),
+    /// A file of rpm that is not read.
+    RpmUnread(RpmUnread),
     /// Not what it looked like: of no interest, and not kept.
     Nothing,
 }
@@ -123,6 +129,7 @@ pub const CATALOGERS: &[Cataloger] = &[
     dpkg_files::CATALOGER,
     copyright::CATALOGER,
     apk::CATALOGER,
+    rpm::CATALOGER,
     python::CATALOGER,
     node::CATALOGER,
     go::CATALOGER,
@@ -198,7 +205,8 @@ impl Evidence {
             Self::Python(distribution) => distribution.as_ref().map_or(0, PythonDistribution::weight),
             Self::Node(package) => package.as_ref().map_or(0, NodePackage::weight),
             Self::Go(program) => program.weight(),
-            Self::Nothing => 0,
+            Self::Rpm(database) => database.weight(),
+            Self::RpmUnread(_) | Self::Nothing => 0,
         };
         u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(200)
     }

@@ -121,7 +121,12 @@ impl Owners {
                     lists
                         .extend(database.packages.iter().map(|package| (package.name.clone(), &package.files)));
                 }
+                Evidence::Rpm(database) => {
+                    lists
+                        .extend(database.packages.iter().map(|package| (package.name.clone(), &package.files)));
+                }
                 Evidence::Release(_)
+                | Evidence::RpmUnread(_)
                 | Evidence::Copyright(_)
                 | Evidence::Python(_)
                 | Evidence::Node(_)
