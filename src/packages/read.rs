@@ -58,7 +58,8 @@ pub fn read_tree(tree: &mut dyn Tree, context: ReadContext<'_>) -> Result<Record
     let mut memory = Memory::new(context);
     tree.walk(&mut |entry, content| {
         let is_link = matches!(entry.kind, Kind::Symlink { .. } | Kind::Hardlink { .. });
-        let is_wanted = is_link && context.catalogers.iter().any(|c| (c.wants)(entry, &[]).is_some());
+        let is_wanted = is_link && context.catalogers.iter().any(|c| (c.wants)(entry, &[]).is_some())
+            || is_read_by_content(entry, &builder, context);
         builder.add_entry(entry, is_wanted);
         if entry.kind == Kind::File {
             for (cataloger, result) in read_file(entry, content, context) {
@@ -85,6 +86,13 @@ pub fn read_tree(tree: &mut dyn Tree, context: ReadContext<'_>) -> Result<Record
     let mut record = builder.finish();
     record.memory = memory.grants;
     Ok(record)
+}
+
+/// Whether an entry is another name of a file that somebody read because of its first bytes, and so under any name.
+fn is_read_by_content(entry: &Entry, builder: &RecordBuilder<Evidence>, context: ReadContext<'_>) -> bool {
+    let Kind::Hardlink { target } = &entry.kind else { return false };
+    let sniffs = |reader| context.catalogers.iter().any(|c| c.id == reader && c.sniffs);
+    !is_harmless(entry.path.name()) && builder.readers_of(target).any(sniffs)
 }
 
 /// Reads a layer (or directory) again for files that turned out to be wanted under another name.

@@ -146,6 +146,11 @@ impl<E> RecordBuilder<E> {
         self.evidence.entry(path.clone()).or_default().push(found);
     }
 
+    /// Who has read something of the file at a path so far.
+    pub fn readers_of(&self, path: &EntryPath) -> impl Iterator<Item = &'static str> + '_ {
+        self.evidence.get(path).into_iter().flatten().map(|found| found.reader)
+    }
+
     /// Adds why the entry that was added last could not be read.
     pub fn add_gap(&mut self, path: &EntryPath, cause: GapCause) {
         /// Gaps of files that are kept apart until the end, since their path may come again.

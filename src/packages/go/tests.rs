@@ -308,6 +308,40 @@ fn modules_become_packages_and_the_toolchain_stdlib() {
     assert_eq!(sbom.gaps, []);
 }
 
+#[test]
+fn a_program_with_two_names_is_found_under_both_by_both_readers() {
+    let file = AMD64.program(&[(0x1000, true, &inline(AMD64, "go1.24.1", LINES))]);
+    let root = tempfile::tempdir().expect("a folder");
+    std::fs::write(root.path().join("app"), &file).expect("writes");
+    for name in ["other", "script.py"] {
+        std::fs::hard_link(root.path().join("app"), root.path().join(name)).expect("links");
+    }
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(file.len() as u64);
+    builder.append_data(&mut header, "app", &file[..]).expect("to memory");
+    header.set_size(0);
+    header.set_entry_type(tar::EntryType::Link);
+    for name in ["other", "script.py"] {
+        builder.append_link(&mut header, name, "app").expect("to memory");
+    }
+    let tar = builder.into_inner().expect("to memory");
+    let (limits, budget) = (Limits::default(), Budget::new(1 << 20));
+    let context = super::super::ReadContext::new(&limits, &budget);
+    let mut trees: [Box<dyn crate::tree::Tree>; 2] = [
+        Box::new(crate::tree::Directory::open(root.path(), &limits).expect("opens")),
+        Box::new(Layer::new(&tar[..], &limits, &budget)),
+    ];
+    for tree in &mut trees {
+        let record = super::super::read_tree(&mut **tree, context).expect("whole");
+        let stacked = crate::tree::squash::Stacked { record: std::sync::Arc::new(record), diff_id: None };
+        let sbom = super::super::assemble(&super::super::squash(vec![stacked]));
+        let locations = sbom.packages[0].locations.iter().map(|location| location.path.as_str());
+        assert_eq!(locations.collect::<Vec<_>>(), ["app", "other"]);
+        assert_eq!(sbom.gaps, []);
+    }
+}
+
 proptest! {
     #[test]
     fn damaged_programs_never_panic_and_both_readers_agree(
