@@ -20,7 +20,9 @@ const HEAD: usize = 4096;
 /// Bytes that are searched at once.
 const CHUNK: u64 = 64 * 1024;
 /// Most bytes of a program's data that are searched. Kubernetes has 1 MB; position-independent programs up to some 50.
-const SEARCHED: u64 = 2 << 30;
+const SEARCHED: u64 = 512 << 20;
+/// Most bytes of a program that are searched where it is not known which of them are data.
+const SEARCHED_BLINDLY: u64 = 2 << 30;
 /// Longest name of a toolchain.
 const VERSION: u64 = 1024;
 /// Longest text about modules; that of Kubernetes has 13 KB.
@@ -49,13 +51,13 @@ pub(super) fn read(file: &mut dyn Bytes) -> Result<Option<Written>, GapCause> {
         let why = "it is packed with UPX, and what it is made of cannot be seen";
         return Err(GapCause::Damaged(why.to_owned()));
     }
-    let segments = match head.get(table_at..table_end) {
-        Some(table) => header.segments(table),
+    let (segments, limit) = match head.get(table_at..table_end) {
+        Some(table) => (header.segments(table), SEARCHED),
         // The table could only be had when all else has gone by, so all of the file is searched.
-        None if file.goes_by() => vec![Segment::of_unknown_address(file.size())],
-        None => header.segments(&file.bytes(header.table_at, header.table_length)?),
+        None if file.goes_by() => (vec![Segment::of_unknown_address(file.size())], SEARCHED_BLINDLY),
+        None => (header.segments(&file.bytes(header.table_at, header.table_length)?), SEARCHED),
     };
-    match find(file, &segments)? {
+    match find(file, &segments, limit)? {
         Some(found) if found.is_inline() => read_inline(file, found.at).map(Some),
         Some(found) => read_by_address(file, &found, &segments).map(Some),
         None => Ok(None),
@@ -74,7 +76,7 @@ struct Found {
     bytes: [u8; HEADER],
 }
 
-fn find(file: &mut dyn Bytes, segments: &[Segment]) -> Result<Option<Found>, GapCause> {
+fn find(file: &mut dyn Bytes, segments: &[Segment], limit: u64) -> Result<Option<Found>, GapCause> {
     let magic = memmem::Finder::new(MAGIC);
     let mut searched = 0;
     for segment in segments.iter().filter(|segment| segment.is_writable) {
@@ -84,9 +86,9 @@ fn find(file: &mut dyn Bytes, segments: &[Segment]) -> Result<Option<Found>, Gap
         }
         while at < end {
             searched += CHUNK;
-            if searched > SEARCHED {
+            if searched > limit {
                 return Err(GapCause::Limit(format!(
-                    "has more than the {SEARCHED} bytes of data that are searched"
+                    "has more than the {limit} bytes of data that are searched"
                 )));
             }
             // What begins in this chunk may end in the next.
