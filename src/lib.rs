@@ -42,6 +42,7 @@ pub mod advisories;
 pub mod cli;
 pub mod cluster;
 pub mod coverage;
+mod elf;
 pub mod finding;
 pub mod image;
 pub mod job;

@@ -9,6 +9,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // plain domain types
     ("severity", &[]),
     ("coverage", &[]),
+    ("elf", &[]),
     ("image", &[]),
     ("package", &["image"]),
     ("workload", &["image"]),
@@ -16,8 +17,8 @@ const MODULES: &[(&str, &[&str])] = &[
     // reading images
     ("tree", &["image"]),
     ("sbom", &["image", "package"]),
-    ("packages", &["package", "sbom", "tree"]),
-    ("registry", &["image"]),
+    ("packages", &["elf", "package", "sbom", "tree"]),
+    ("registry", &["elf", "image"]),
     ("wire", &["image"]),
     ("worker", &["image", "packages", "registry", "sbom", "tree", "wire"]),
     // running it in a cluster

@@ -1,5 +1,6 @@
 //! Just enough of ELF to know where a program runs and whether it needs a dynamic linker. System V ABI, chapter 4.
 
+use crate::elf::Fields;
 use crate::image::Platform;
 
 /// Programs have around ten.
@@ -31,9 +32,9 @@ pub enum ElfError {
 
 /// Reads the headers of a program.
 pub(super) fn parse(bytes: &[u8]) -> Result<Elf, ElfError> {
-    let file = File::open(bytes).ok_or(ElfError::NotElf)?;
+    let file = Fields::of_file(bytes).ok_or(ElfError::NotElf)?;
     let machine = file.half(18).ok_or(ElfError::NotElf)?;
-    let architecture = match (machine, file.wide, file.big_endian) {
+    let architecture = match (machine, file.layout.is_wide, file.layout.is_big_endian) {
         (3, false, false) => "386",
         (62, true, false) => "amd64",
         (183, true, false) => "arm64",
@@ -45,82 +46,33 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Elf, ElfError> {
         _ => return Err(ElfError::Machine { machine }),
     };
     let platform = Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: None };
-    let interpreter = file.interpreter().ok_or(ElfError::NotElf)?;
+    let interpreter = interpreter(&file).ok_or(ElfError::NotElf)?;
     Ok(Elf { platform, interpreter })
 }
 
-struct File<'a> {
-    bytes: &'a [u8],
-    wide: bool,
-    big_endian: bool,
-}
-
-impl<'a> File<'a> {
-    fn open(bytes: &'a [u8]) -> Option<Self> {
-        let ident = bytes.get(..16)?;
-        let wide = match ident[4] {
-            1 => false,
-            2 => true,
-            _ => return None,
-        };
-        let big_endian = match ident[5] {
-            1 => false,
-            2 => true,
-            _ => return None,
-        };
-        ident.starts_with(b"\x7fELF").then_some(Self { bytes, wide, big_endian })
+/// The content of the `PT_INTERP` segment; the outer none is a broken file.
+#[expect(clippy::option_option, reason = "broken, absent and present are three things, and this is private")]
+fn interpreter(file: &Fields<'_>) -> Option<Option<String>> {
+    let (table, size_at, count_at) =
+        if file.layout.is_wide { (file.address(32)?, 54, 56) } else { (file.address(28)?, 42, 44) };
+    let size = u64::from(file.half(size_at)?);
+    let count = file.half(count_at)?;
+    if count > HEADER_LIMIT {
+        return None;
     }
-
-    /// The content of the `PT_INTERP` segment; the outer none is a broken file.
-    #[expect(
-        clippy::option_option,
-        reason = "broken, absent and present are three things, and this is private"
-    )]
-    fn interpreter(&self) -> Option<Option<String>> {
-        let (table, size_at, count_at) =
-            if self.wide { (self.word(32)?, 54, 56) } else { (self.word(28)?, 42, 44) };
-        let size = u64::from(self.half(size_at)?);
-        let count = self.half(count_at)?;
-        if count > HEADER_LIMIT {
-            return None;
+    for number in 0..u64::from(count) {
+        let header = usize::try_from(table.checked_add(number.checked_mul(size)?)?).ok()?;
+        if file.word(header)? != PT_INTERP {
+            continue;
         }
-        for number in 0..u64::from(count) {
-            let header = usize::try_from(table.checked_add(number.checked_mul(size)?)?).ok()?;
-            if self.quad_half(header)? != PT_INTERP {
-                continue;
-            }
-            let (offset_at, length_at) = if self.wide { (8, 32) } else { (4, 16) };
-            let offset = usize::try_from(self.word(header.checked_add(offset_at)?)?).ok()?;
-            let length = usize::try_from(self.word(header.checked_add(length_at)?)?).ok()?;
-            let name = self.bytes.get(offset..offset.checked_add(length.min(256))?)?;
-            let name = name.split(|&b| b == 0).next().unwrap_or_default();
-            return Some(Some(String::from_utf8_lossy(name).chars().filter(|c| !c.is_control()).collect()));
-        }
-        Some(None)
+        let (offset_at, length_at) = if file.layout.is_wide { (8, 32) } else { (4, 16) };
+        let offset = usize::try_from(file.address(header.checked_add(offset_at)?)?).ok()?;
+        let length = usize::try_from(file.address(header.checked_add(length_at)?)?).ok()?;
+        let name = file.bytes.get(offset..offset.checked_add(length.min(256))?)?;
+        let name = name.split(|&b| b == 0).next().unwrap_or_default();
+        return Some(Some(String::from_utf8_lossy(name).chars().filter(|c| !c.is_control()).collect()));
     }
-
-    fn half(&self, at: usize) -> Option<u16> {
-        let bytes = self.take::<2>(at)?;
-        Some(if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-    }
-
-    fn quad_half(&self, at: usize) -> Option<u32> {
-        let bytes = self.take::<4>(at)?;
-        Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
-    }
-
-    /// An address-sized number: 4 or 8 bytes.
-    fn word(&self, at: usize) -> Option<u64> {
-        if !self.wide {
-            return self.quad_half(at).map(u64::from);
-        }
-        let bytes = self.take::<8>(at)?;
-        Some(if self.big_endian { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
-    }
-
-    fn take<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        self.bytes.get(at..at.checked_add(N)?)?.try_into().ok()
-    }
+    Some(None)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! Just enough of ELF to know where a program's data lies. System V ABI, chapters 4 and 5.
 
-/// First bytes of every ELF file.
-pub(super) const MAGIC: &[u8] = b"\x7fELF";
+use crate::elf::{Fields, Layout};
+
+pub(super) use crate::elf::MAGIC;
+
 /// Bytes of the larger of the two file headers.
 pub(super) const HEADER: usize = 64;
 
@@ -13,8 +15,7 @@ const SEGMENTS: u16 = 256;
 /// The header of a program or a shared library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
-    wide: bool,
-    big_endian: bool,
+    layout: Layout,
     /// Where the table of segments lies.
     pub(super) table_at: u64,
     /// Its size in bytes.
@@ -37,45 +38,35 @@ pub(super) struct Segment {
 impl Header {
     /// Reads a file's first bytes. None for what cannot be run: object files, core dumps, and what is no ELF at all.
     pub(super) fn parse(head: &[u8]) -> Option<Self> {
-        let ident = head.get(..16).filter(|ident| ident.starts_with(MAGIC))?;
-        let wide = match ident[4] {
-            1 => false,
-            2 => true,
-            _ => return None,
-        };
-        let big_endian = match ident[5] {
-            1 => false,
-            2 => true,
-            _ => return None,
-        };
-        let fields = Fields { bytes: head, wide, big_endian };
+        let fields = Fields::of_file(head)?;
+        let layout = fields.layout;
         // ET_EXEC and ET_DYN
         fields.half(16).filter(|kind| matches!(kind, 2 | 3))?;
         let (table_at, size_at, count_at) =
-            if wide { (fields.word(32)?, 54, 56) } else { (fields.word(28)?, 42, 44) };
+            if layout.is_wide { (fields.address(32)?, 54, 56) } else { (fields.address(28)?, 42, 44) };
         let size = usize::from(fields.half(size_at)?);
         let count = fields.half(count_at).filter(|&count| count <= SEGMENTS)?;
-        let is_known_size = size == segment_size(wide);
-        is_known_size.then_some(Self { wide, big_endian, table_at, table_length: size * usize::from(count) })
+        let is_known_size = size == segment_size(layout);
+        is_known_size.then_some(Self { layout, table_at, table_length: size * usize::from(count) })
     }
 
     /// Reads the table of segments; those that are loaded, in the order of the file.
     pub(super) fn segments(&self, table: &[u8]) -> Vec<Segment> {
-        let entries = table.chunks_exact(segment_size(self.wide));
+        let entries = table.chunks_exact(segment_size(self.layout));
         let mut segments: Vec<Segment> = entries.filter_map(|entry| self.segment(entry)).collect();
         segments.sort_by_key(|segment| segment.offset);
         segments
     }
 
     fn segment(&self, entry: &[u8]) -> Option<Segment> {
-        let fields = Fields { bytes: entry, wide: self.wide, big_endian: self.big_endian };
-        fields.quad_half(0).filter(|&kind| kind == PT_LOAD)?;
+        let fields = Fields { bytes: entry, layout: self.layout };
+        fields.word(0).filter(|&kind| kind == PT_LOAD)?;
         let (flags_at, offset_at, address_at, length_at) =
-            if self.wide { (4, 8, 16, 32) } else { (24, 4, 8, 16) };
-        let flags = fields.quad_half(flags_at)?;
-        let (offset, length) = (fields.word(offset_at)?, fields.word(length_at)?);
+            if self.layout.is_wide { (4, 8, 16, 32) } else { (24, 4, 8, 16) };
+        let flags = fields.word(flags_at)?;
+        let (offset, length) = (fields.address(offset_at)?, fields.address(length_at)?);
         offset.checked_add(length)?;
-        let address = fields.word(address_at)?;
+        let address = fields.address(address_at)?;
         Some(Segment { offset, length, address, is_writable: flags & PF_W != 0 })
     }
 }
@@ -104,37 +95,6 @@ impl Segment {
     }
 }
 
-fn segment_size(wide: bool) -> usize {
-    if wide { 56 } else { 32 }
-}
-
-struct Fields<'a> {
-    bytes: &'a [u8],
-    wide: bool,
-    big_endian: bool,
-}
-
-impl Fields<'_> {
-    fn half(&self, at: usize) -> Option<u16> {
-        let bytes = self.take::<2>(at)?;
-        Some(if self.big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
-    }
-
-    fn quad_half(&self, at: usize) -> Option<u32> {
-        let bytes = self.take::<4>(at)?;
-        Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
-    }
-
-    /// An address-sized number: 4 or 8 bytes.
-    fn word(&self, at: usize) -> Option<u64> {
-        if !self.wide {
-            return self.quad_half(at).map(u64::from);
-        }
-        let bytes = self.take::<8>(at)?;
-        Some(if self.big_endian { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
-    }
-
-    fn take<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        self.bytes.get(at..at.checked_add(N)?)?.try_into().ok()
-    }
+fn segment_size(layout: Layout) -> usize {
+    if layout.is_wide { 56 } else { 32 }
 }
