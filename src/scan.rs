@@ -117,7 +117,7 @@ pub enum ScanError {
     #[error("this program failed: {0}")]
     Internal(String),
     /// The person stopped it. All that it created is removed.
-    #[error("scan {scan} was interrupted")]
+    #[error("scan {scan} was interrupted; all that it created is removed")]
     Interrupted {
         /// The scan's id.
         scan: String,

@@ -19,6 +19,9 @@ const REDRAW: Duration = Duration::from_millis(100);
 /// How often progress is said where there is no terminal.
 const INTERVAL: Duration = Duration::from_secs(10);
 
+/// Within this time several signals are one.
+const ECHO: Duration = Duration::from_millis(100);
+
 /// When to use colours.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Color {
@@ -122,8 +125,15 @@ pub(super) fn stop_on_signal(stop: CancellationToken) {
     tokio::spawn(async move {
         let mut signals = Signals::new();
         signals.next().await;
-        say("interrupted: removing what this scan created (once more to leave at once)");
         stop.cancel();
+        // Whoever runs this may send the signal to the process and to its group: that is still once.
+        let echoes = async {
+            loop {
+                signals.next().await;
+            }
+        };
+        let _ = tokio::time::timeout(ECHO, echoes).await;
+        say("interrupted: removing what this scan created (once more to leave at once)");
         signals.next().await;
         say(
             "left: what is still there ends by itself, or: kubectl delete jobs -A -l app.kubernetes.io/managed-by=kubectl-clarity",
