@@ -125,6 +125,7 @@ pub(super) fn stop_on_signal(stop: CancellationToken) {
     tokio::spawn(async move {
         let mut signals = Signals::new();
         signals.next().await;
+        say("interrupted: removing what this scan created (once more to leave at once)");
         stop.cancel();
         // Whoever runs this may send the signal to the process and to its group: that is still once.
         let echoes = async {
@@ -133,7 +134,6 @@ pub(super) fn stop_on_signal(stop: CancellationToken) {
             }
         };
         let _ = tokio::time::timeout(ECHO, echoes).await;
-        say("interrupted: removing what this scan created (once more to leave at once)");
         signals.next().await;
         say(
             "left: what is still there ends by itself, or: kubectl delete jobs -A -l app.kubernetes.io/managed-by=kubectl-clarity",

@@ -60,6 +60,8 @@ pub(super) struct Run<'a, F> {
     pod: Option<String>,
     /// How the container ended, once it has.
     ended: Option<Ended>,
+    /// That the Job failed, once it says so. What its pod says is better, and comes at about the same time.
+    failed: Option<Problem>,
     running: bool,
     waiting: String,
     unschedulable: Option<String>,
@@ -103,6 +105,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
             notes: Vec::new(),
             pod: None,
             ended: None,
+            failed: None,
             running: false,
             waiting: String::new(),
             unschedulable: None,
@@ -185,7 +188,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                     }
                 }
             }
-            if self.ended.is_some() && log_ends.is_none() {
+            if (self.ended.is_some() || self.failed.is_some()) && log_ends.is_none() {
                 log_ends = Some(Instant::now() + LOG_GRACE);
             }
         }
@@ -196,9 +199,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
         match change {
             Change::Is(job) => match job_problem(&job) {
                 Some(Problem::Deadline) => return Some(Problem::Deadline),
-                // The pod says it better, if it says anything.
-                Some(problem) if self.ended.is_none() => self.ended = Some(Ended { problem: Some(problem) }),
-                _ => {}
+                problem => self.failed = problem,
             },
             Change::Gone(_) => return Some(Problem::Deleted),
             Change::Nothing => {}
@@ -284,6 +285,9 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
     fn out_of_time(&mut self) -> Problem {
         if let Some(ended) = self.ended.take() {
             return ended.problem.unwrap_or(Problem::LogCut);
+        }
+        if let Some(problem) = self.failed.take() {
+            return problem;
         }
         if self.running {
             return Problem::Deadline;
