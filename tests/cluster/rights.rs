@@ -1,8 +1,10 @@
 //! What a person may do: the Role of the README suffices, and a right that is missing is named.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use crate::environment::kubectl_with;
+use crate::environment::{kubectl_with, wait_for};
 use crate::namespace::Namespace;
 use crate::plugin::{Ended, Plugin, state};
 
@@ -35,7 +37,19 @@ fn account(namespace: &Namespace, name: &str, rules: &Value) -> String {
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": name}, "rules": rules}),
         binding,
     ]);
-    format!("system:serviceaccount:{}:{name}", namespace.name)
+    let user = format!("system:serviceaccount:{}:{name}", namespace.name);
+    // The API server takes new roles and bindings in a moment after it has stored them.
+    let text = |value: &Value| value.as_str().expect("text").to_owned();
+    let (verb, resource) = (text(&rules[0]["verbs"][0]), text(&rules[0]["resources"][0]));
+    let (resource, subresource) = resource.split_once('/').unwrap_or((&resource, ""));
+    wait_for("the rights of the account", 10, || {
+        let mut can_i = Command::new("kubectl");
+        can_i.args(["auth", "can-i", &verb, resource, "-n", &namespace.name, "--as", &user]);
+        can_i.arg(format!("--subresource={subresource}"));
+        let answer = can_i.output().expect("kubectl starts");
+        answer.status.success().then_some(())
+    });
+    user
 }
 
 fn scan_as(namespace: &Namespace, user: &str) -> Ended {
