@@ -2,6 +2,7 @@
 
 mod connect;
 mod discovery;
+mod facts;
 mod refusal;
 
 pub use connect::{Access, ConnectError, Connection, connect};

@@ -1,19 +1,25 @@
 //! Scanner Jobs: what one looks like, how it is followed, and how it is removed.
 
 mod clean_up;
+mod configs;
 mod follow;
 mod logs;
+mod mounts;
 mod problem;
 mod run;
 mod spec;
+mod watch;
 
 pub use clean_up::{CleanUpError, delete, remove_scan};
 pub use follow::{GroupEnd, ImageEnd, Progress, follow};
 pub use problem::Problem;
-pub use spec::{JobSettings, PodTask, alterations, desired_job};
+pub use spec::{Distrust, JobSettings, PodTask, User, desired_job};
 
-/// Name of the scanner's container.
+/// Name of the container that reads images.
 pub const CONTAINER: &str = "scan";
+
+/// Name of the container that asks registries for the configs of mounted images.
+pub const CONFIG_CONTAINER: &str = "config";
 
 /// The program in the scanner's image.
 pub const SCANNER: &str = "/clarity-scan";

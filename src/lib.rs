@@ -34,7 +34,7 @@
 //!    the first two make the scan incomplete, in words and in the exit code.
 //!
 //! Modules use only what lies before them in the way of the data; `tests/architecture.rs` holds the table. Plain
-//! domain types ([`image`], [`workload`], [`package`], [`finding`], [`coverage`], [`severity`]) are used by all; [`plan`],
+//! domain types ([`image`], [`workload`], [`facts`], [`package`], [`finding`], [`coverage`], [`severity`]) are used by all; [`plan`],
 //! [`tree`], [`packages`], [`sbom`], [`wire`], [`advisories`] and [`report`] know neither async nor Kubernetes. The library
 //! prints nothing and ends nothing but in [`cli`] and [`worker`], which are the two programs.
 
@@ -43,6 +43,7 @@ pub mod cli;
 pub mod cluster;
 pub mod coverage;
 mod elf;
+pub mod facts;
 pub mod finding;
 pub mod image;
 pub mod job;

@@ -1,8 +1,11 @@
 //! From containers to pods: which images are read, once each, and which scanner pod reads which. Pure.
 
-use std::collections::BTreeMap;
+mod routes;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::coverage::State;
+use crate::facts::{Facts, Toleration};
 use crate::image::{Platform, Reference, RuntimeImage};
 use crate::wire::Wanted;
 use crate::workload::Container;
@@ -13,6 +16,30 @@ pub const MAX_PER_POD: usize = 16;
 /// Fewest images for which a second pod is worth its start.
 const MIN_PER_POD: usize = 4;
 
+/// Which ways of reading an image may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// Where a node has it unpacked, else from its registry.
+    Auto,
+    /// Only where a node has it unpacked.
+    Volume,
+    /// Only from its registry.
+    Stream,
+    /// Mounted, and pulled by the kubelet where it is not on the node.
+    Pull,
+}
+
+/// What decides how containers become pods.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanOptions<'a> {
+    /// Which ways of reading may be taken.
+    pub read: Read,
+    /// How many pods may run at once.
+    pub parallelism: usize,
+    /// What is known of the cluster.
+    pub facts: &'a Facts,
+}
+
 /// What is to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScanPlan {
@@ -22,6 +49,8 @@ pub struct ScanPlan {
     pub groups: Vec<Group>,
     /// For every container: its target, or why it has none.
     pub containers: Vec<Result<usize, State>>,
+    /// By node that a route leads to: what a pod must tolerate to be placed there.
+    pub tolerations: BTreeMap<String, Vec<Toleration>>,
 }
 
 /// One unit of work: an image on a platform, and the ways that lead to it.
@@ -29,16 +58,20 @@ pub struct ScanPlan {
 pub struct Target {
     /// What is to be read.
     pub wanted: Wanted,
+    /// The reference of the first container that runs it.
+    pub reference: Reference,
     /// The node's platform; none if nodes may not be read.
     pub platform: Option<Platform>,
-    /// How it may be read: the next is tried when one fails. Never empty.
+    /// How it may be read: the next is tried when one fails, mounts before streams.
     pub routes: Vec<Route>,
+    /// Why nodes that run it are on no route.
+    pub obstacles: BTreeSet<String>,
 }
 
-/// A repository and the credentials for it.
+/// A way to an image: a pod that can read it, and the name it is read by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
-    /// Where the scanner pod runs, and whose secrets it uses.
+    /// The scanner pod.
     pub place: Place,
     /// Reference of the pod spec.
     pub reference: Reference,
@@ -51,6 +84,20 @@ pub struct Place {
     pub namespace: String,
     /// Its pull secrets, in order.
     pub pull_secrets: Vec<String>,
+    /// How its images are read.
+    pub reader: Reader,
+}
+
+/// How the images of a pod are read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reader {
+    /// The kubelet mounts them.
+    Mount {
+        /// The node that has them; none lets the scheduler choose, where the kubelet may pull.
+        node: Option<String>,
+    },
+    /// Their layers are streamed from the registry.
+    Stream,
 }
 
 /// The work of one pod.
@@ -63,40 +110,34 @@ pub struct Group {
 }
 
 /// Groups what must be read into pods. The cluster was asked before and is told after.
-///
-/// `parallelism` is how many pods may run at once.
 #[must_use]
-pub fn plan(containers: &[Container], parallelism: usize) -> ScanPlan {
+pub fn plan(containers: &[Container], options: PlanOptions<'_>) -> ScanPlan {
     let mut plan = ScanPlan::default();
     let mut known: BTreeMap<Key, usize> = BTreeMap::new();
     for container in containers {
         let entry = match target_of(container) {
             Err(state) => Err(state),
             Ok((wanted, reference)) => {
-                let route = Route {
-                    place: Place {
-                        namespace: container.pod.namespace.clone(),
-                        pull_secrets: container.pod.pull_secrets.clone(),
-                    },
-                    reference,
-                };
-                let key = Key::new(&wanted, &route.reference, container.pod.platform.as_ref());
+                let key = Key::new(&wanted, &reference, container.pod.platform.as_ref());
                 let index = *known.entry(key).or_insert_with(|| {
-                    let platform = container.pod.platform.clone();
-                    plan.targets.push(Target { wanted, platform, routes: Vec::new() });
+                    plan.targets.push(Target {
+                        wanted,
+                        reference: reference.clone(),
+                        platform: container.pod.platform.clone(),
+                        routes: Vec::new(),
+                        obstacles: BTreeSet::new(),
+                    });
                     plan.targets.len() - 1
                 });
-                let routes = &mut plan.targets[index].routes;
-                if !routes.contains(&route) {
-                    routes.push(route);
-                }
+                routes::add(&mut plan.targets[index], container, &reference, options);
                 Ok(index)
             }
         };
         plan.containers.push(entry);
     }
-    prefer_busy_places(&mut plan.targets);
-    plan.groups = group(&plan.targets, parallelism.max(1));
+    routes::sort(&mut plan.targets);
+    plan.tolerations = routes::tolerations(&plan.targets, containers, options.facts);
+    plan.groups = group(&plan.targets, options.parallelism.max(1));
     plan
 }
 
@@ -134,21 +175,12 @@ fn target_of(container: &Container) -> Result<(Wanted, Reference), State> {
     }
 }
 
-/// Puts first, for each target, the route whose place serves the most targets: fewer pods.
-fn prefer_busy_places(targets: &mut [Target]) {
-    let mut served: BTreeMap<Place, usize> = BTreeMap::new();
-    for route in targets.iter().flat_map(|target| &target.routes) {
-        *served.entry(route.place.clone()).or_default() += 1;
-    }
-    for target in targets {
-        target.routes.sort_by_key(|route| (std::cmp::Reverse(served[&route.place]), route.clone()));
-    }
-}
-
 fn group(targets: &[Target], parallelism: usize) -> Vec<Group> {
     let mut by_place: BTreeMap<&Place, Vec<usize>> = BTreeMap::new();
     for (index, target) in targets.iter().enumerate() {
-        by_place.entry(&target.routes[0].place).or_default().push(index);
+        if let Some(route) = target.routes.first() {
+            by_place.entry(&route.place).or_default().push(index);
+        }
     }
     let mut groups = Vec::new();
     for (place, images) in by_place {
@@ -159,6 +191,23 @@ fn group(targets: &[Target], parallelism: usize) -> Vec<Group> {
         }
     }
     groups
+}
+
+impl Place {
+    /// Whether its images are mounted.
+    #[must_use]
+    pub fn is_mount(&self) -> bool {
+        matches!(self.reader, Reader::Mount { .. })
+    }
+
+    /// The node that it is bound to.
+    #[must_use]
+    pub fn node(&self) -> Option<&str> {
+        match &self.reader {
+            Reader::Mount { node } => node.as_deref(),
+            Reader::Stream => None,
+        }
+    }
 }
 
 #[cfg(test)]

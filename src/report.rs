@@ -75,13 +75,15 @@ pub struct ContainerReport {
 pub struct ImageReport {
     /// The reference that was read.
     pub reference: Reference,
-    /// Digest of manifest or index; none if only a config digest is known and its tag could not be read.
+    /// Digest of manifest or index; none if only a config digest is known and no registry told the manifest.
     pub digest: Option<Digest>,
     /// The platform that was read.
     pub platform: Platform,
     /// What became of it.
     #[serde(flatten)]
     pub state: State,
+    /// How it was read, if it was.
+    pub read_by: Option<ReadBy>,
     /// The distribution found in it.
     pub distro: Option<Distro>,
     /// Number of packages found.
@@ -90,6 +92,21 @@ pub struct ImageReport {
     pub findings: Vec<Finding>,
     /// Ecosystems of its packages for which there were no advisories: "no data", not "clean".
     pub without_data: Vec<String>,
+}
+
+/// How an image was read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "reader", rename_all = "lowercase")]
+pub enum ReadBy {
+    /// Mounted where a node has it unpacked.
+    Volume {
+        /// The node, where it was chosen for having the image.
+        node: Option<String>,
+        /// As whom it was read.
+        user: String,
+    },
+    /// Streamed from its registry.
+    Stream,
 }
 
 impl Report {

@@ -3,6 +3,8 @@
 mod assemble;
 mod attempts;
 mod coordinate;
+mod ladder;
+mod tell;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -16,7 +18,7 @@ pub use coordinate::KeepJobs;
 use crate::advisories::{self, Index, OsvSource, SourceError, matching};
 use crate::cluster::{self, Connection, DiscoverError, Scope};
 use crate::job::{self, CleanUpError, JobSettings};
-use crate::plan;
+use crate::plan::{self, PlanOptions, Read};
 use crate::report::{REPORT_VERSION, Report, ScanInfo};
 use assemble::{Assembly, assemble};
 use coordinate::{Coordination, coordinate};
@@ -39,6 +41,8 @@ pub struct ScanConfig {
     pub registry_ca: Option<String>,
     /// Time for the whole scan.
     pub timeout: Duration,
+    /// Which ways of reading images may be taken.
+    pub read: Read,
     /// Scanner pods at the same time.
     pub parallelism: usize,
     /// Most memory, in bytes, that a scanner pod is given for one large image.
@@ -97,6 +101,8 @@ pub enum Update {
     },
     /// Something a person should know now.
     Note(String),
+    /// How something is done, for who wants to know.
+    Detail(String),
     /// A stage is over; how long it took since the last one.
     Stage(&'static str, Duration),
 }
@@ -152,7 +158,9 @@ pub async fn scan(
         () = stop.cancelled() => return Err(ScanError::Interrupted { scan }),
         discovery = cluster::discover(&connection.client, &config.scope) => discovery?,
     };
-    let plan = plan::plan(&discovery.containers, config.parallelism);
+    let facts = &discovery.facts;
+    let options = PlanOptions { read: config.read, parallelism: config.parallelism, facts };
+    let plan = plan::plan(&discovery.containers, options);
     stages.over("discover and plan");
     on(Update::Planned {
         scan: scan.clone(),
@@ -171,7 +179,7 @@ pub async fn scan(
         requester: connection.requester.clone(),
         scope: config.scope.in_words(),
     };
-    let coordination = Coordination { connection, plan: &plan, settings: &settings, config, stop };
+    let coordination = Coordination { connection, plan: &plan, facts, settings: &settings, config, stop };
     let read = coordinate(&coordination, on).await;
     stages.over("read images");
     if stop.is_cancelled() {

@@ -30,7 +30,7 @@ pub use task::{Task, TaskImage, Wanted};
 use crate::image::{Digest, Platform, Reference};
 
 /// Version of this protocol, part of every line's prefix.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// How the frames of every version begin.
 pub const PREFIX_OF_ALL: &str = "@clarity/";
@@ -129,16 +129,18 @@ pub enum DocumentName {
 pub struct Outcome {
     /// The reference that was read.
     pub reference: Reference,
-    /// Digest of the platform's manifest.
-    pub manifest: Digest,
-    /// Digest of its config.
-    pub config: Digest,
+    /// Digest of the platform's manifest; not known of a mount.
+    pub manifest: Option<Digest>,
+    /// Digest of its config; not known of a mount.
+    pub config: Option<Digest>,
     /// The platform that was read.
     pub platform: Platform,
     /// Why it is only approximately what runs: the running digest could not be had, its tag was read.
     pub approximate: Option<String>,
     /// Why something is missing: a limit, a damaged file.
     pub partial: Option<String>,
+    /// How many of the files and folders that are missing may not be opened by the scanner's user.
+    pub closed: u64,
     /// Compressed bytes read from the registry.
     pub bytes: u64,
     /// Milliseconds it took.
@@ -168,6 +170,8 @@ pub enum FailureKind {
     Unreachable,
     /// No known authority signed the registry's certificate.
     UnknownIssuer,
+    /// The kubelet has mounted nothing where the image should be.
+    NotMounted,
     /// The image's own content is damaged or beyond a limit.
     Damaged,
     /// A file does not fit the memory: alone, with this many bytes, it may.

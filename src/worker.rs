@@ -4,6 +4,7 @@ mod config;
 pub mod dir;
 mod image;
 mod memory;
+mod mount;
 pub mod run;
 
 use std::io::{self, Write};

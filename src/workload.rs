@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::facts::Toleration;
 use crate::image::{Platform, RuntimeImage};
 
 /// One container in scope, as the API server describes it.
@@ -38,6 +39,8 @@ pub struct Pod {
     pub node: Option<String>,
     /// That node's platform, if nodes may be read.
     pub platform: Option<Platform>,
+    /// Which taints of nodes it tolerates.
+    pub tolerations: Vec<Toleration>,
 }
 
 /// An object by kind and name, in the namespace of the pod.

@@ -12,7 +12,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("elf", &[]),
     ("image", &[]),
     ("package", &["image"]),
-    ("workload", &["image"]),
+    ("facts", &["image"]),
+    ("workload", &["facts", "image"]),
     ("finding", &["package", "severity"]),
     // reading images
     ("tree", &["image"]),
@@ -22,17 +23,29 @@ const MODULES: &[(&str, &[&str])] = &[
     ("wire", &["image"]),
     ("worker", &["image", "packages", "registry", "sbom", "tree", "wire"]),
     // running it in a cluster
-    ("cluster", &["image", "workload"]),
-    ("plan", &["coverage", "image", "wire", "workload"]),
-    ("job", &["cluster", "image", "plan", "wire"]),
+    ("cluster", &["facts", "image", "workload"]),
+    ("plan", &["coverage", "facts", "image", "wire", "workload"]),
+    ("job", &["cluster", "facts", "image", "plan", "wire"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "severity"]),
     (
         "scan",
-        &["advisories", "cluster", "coverage", "image", "job", "plan", "report", "sbom", "wire", "workload"],
+        &[
+            "advisories",
+            "cluster",
+            "coverage",
+            "facts",
+            "image",
+            "job",
+            "plan",
+            "report",
+            "sbom",
+            "wire",
+            "workload",
+        ],
     ),
-    ("cli", &["cluster", "image", "job", "registry", "report", "scan", "severity", "workload"]),
+    ("cli", &["cluster", "image", "job", "plan", "registry", "report", "scan", "severity", "workload"]),
 ];
 
 /// Large crates and the modules that may name them: everything else knows neither the cluster, nor the network, nor

@@ -12,6 +12,7 @@ use super::access::AccessArgs;
 use super::errors::Explained;
 use super::ui::{self, Color, Progress};
 use crate::cluster::{self, Scope};
+use crate::plan::Read;
 use crate::report::table::{self, TableOptions};
 use crate::report::{Report, json};
 use crate::scan::{KeepJobs, ScanConfig, scan};
@@ -60,6 +61,10 @@ pub(super) struct ScanArgs {
     /// Time for the whole scan, for example 90s, 10m, 1h
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     timeout: Duration,
+    /// Where images are read: auto mounts what a node has unpacked and streams the rest, volume only mounts, stream only
+    /// reads from registries, pull lets the nodes pull what they mount
+    #[arg(long, value_name = "HOW", default_value = "auto", hide_possible_values = true)]
+    read: How,
     /// Scanner pods that run at the same time
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
     parallelism: u16,
@@ -93,6 +98,14 @@ enum Format {
     Table,
     /// For programs.
     Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum How {
+    Auto,
+    Volume,
+    Stream,
+    Pull,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -145,6 +158,7 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
         fail_on,
         allow_incomplete,
         timeout,
+        read,
         parallelism,
         max_memory,
         scanner_image,
@@ -165,6 +179,12 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
         service_account,
         registry_ca,
         timeout,
+        read: match read {
+            How::Auto => Read::Auto,
+            How::Volume => Read::Volume,
+            How::Stream => Read::Stream,
+            How::Pull => Read::Pull,
+        },
         parallelism: usize::from(parallelism),
         max_memory,
         keep_jobs: match keep_jobs {

@@ -259,7 +259,8 @@ impl Progress {
                 let at = shown.started.elapsed().as_millis();
                 shown.line(&format!("namespace {namespace}: {stage} (at {at} ms)"));
             }
-            Update::Stage(..) | Update::Pod { .. } => {}
+            Update::Detail(text) if self.verbosity > 0 => shown.line(&text),
+            Update::Stage(..) | Update::Pod { .. } | Update::Detail(_) => {}
         }
     }
 

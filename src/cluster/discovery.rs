@@ -4,16 +4,18 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
-    Container as SpecContainer, ContainerStatus, EphemeralContainer, Namespace, Node, Pod as ApiPod,
+    Container as SpecContainer, ContainerStatus, EphemeralContainer, Namespace, Pod as ApiPod,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use kube::core::PartialObjectMeta;
 
+use super::facts::gather;
 use super::refusal::ApiError;
 use super::{NAME, SCAN_LABEL};
-use crate::image::{Platform, RuntimeImage};
+use crate::facts::{Facts, Toleration};
+use crate::image::RuntimeImage;
 use crate::workload::{Container, ContainerKind, Pod, WorkloadRef};
 
 /// Objects per page of a list.
@@ -37,6 +39,8 @@ pub struct Scope {
 pub struct Discovery {
     /// Every container in scope.
     pub containers: Vec<Container>,
+    /// What is known of the cluster around them.
+    pub facts: Facts,
     /// What a person should know: what could not be looked up and what that costs.
     pub notes: Vec<String>,
 }
@@ -80,16 +84,13 @@ impl Scope {
 
 /// Finds every container in scope. Only reading pods is needed; what else may be read makes the answer better.
 pub async fn discover(client: &Client, scope: &Scope) -> Result<Discovery, DiscoverError> {
-    let (pods, platforms) = tokio::join!(list_pods(client, scope), platforms(client));
+    let (pods, (facts, notes)) =
+        tokio::join!(list_pods(client, scope), gather(client, scope.namespace.as_deref()));
     let pods = pods?;
     if pods.is_empty() {
         return Err(nothing_found(client, scope).await);
     }
-    let mut discovery = Discovery::default();
-    let platforms = platforms.unwrap_or_else(|error| {
-        discovery.notes.push(format!("{error}: images of several platforms are read for that of the scanner"));
-        BTreeMap::new()
-    });
+    let mut discovery = Discovery { containers: Vec::new(), facts, notes };
     let cron_jobs = cron_jobs(client, scope, &pods).await;
     let mut own = 0_usize;
     for pod in pods {
@@ -98,7 +99,7 @@ pub async fn discover(client: &Client, scope: &Scope) -> Result<Discovery, Disco
             own += usize::from(pod.metadata.deletion_timestamp.is_none());
             continue;
         }
-        discovery.containers.extend(containers_of(&pod, &platforms, &cron_jobs));
+        discovery.containers.extend(containers_of(&pod, &discovery.facts, &cron_jobs));
     }
     if own > 0 {
         let pods = if own == 1 { "1 pod".to_owned() } else { format!("{own} pods") };
@@ -159,7 +160,7 @@ async fn list_pods(client: &Client, scope: &Scope) -> Result<Vec<ApiPod>, ApiErr
 }
 
 /// All pages of a list.
-async fn list<K>(api: &Api<K>, params: ListParams) -> Result<Vec<K>, kube::Error>
+pub(super) async fn list<K>(api: &Api<K>, params: ListParams) -> Result<Vec<K>, kube::Error>
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
@@ -173,19 +174,6 @@ where
             _ => return Ok(items),
         }
     }
-}
-
-/// The platform of every node.
-async fn platforms(client: &Client) -> Result<BTreeMap<String, Platform>, ApiError> {
-    let nodes: Vec<Node> = list(&Api::all(client.clone()), ListParams::default())
-        .await
-        .map_err(|error| ApiError::new("list nodes", &error))?;
-    let platform = |node: Node| {
-        let info = node.status?.node_info?;
-        let platform = Platform { os: info.operating_system, architecture: info.architecture, variant: None };
-        Some((node.metadata.name?, platform))
-    };
-    Ok(nodes.into_iter().filter_map(platform).collect())
 }
 
 /// The cron jobs that own the jobs of these pods, by namespace and job. Without the right to list jobs a pod's
@@ -258,7 +246,7 @@ fn chain(meta: &ObjectMeta, cron_jobs: &BTreeMap<(String, String), WorkloadRef>)
 
 fn containers_of(
     pod: &ApiPod,
-    platforms: &BTreeMap<String, Platform>,
+    facts: &Facts,
     cron_jobs: &BTreeMap<(String, String), WorkloadRef>,
 ) -> Vec<Container> {
     let Some(spec) = &pod.spec else { return Vec::new() };
@@ -271,7 +259,8 @@ fn containers_of(
         chain,
         pull_secrets: spec.image_pull_secrets.iter().flatten().map(|secret| secret.name.clone()).collect(),
         node: spec.node_name.clone(),
-        platform: spec.node_name.as_ref().and_then(|node| platforms.get(node).cloned()),
+        platform: spec.node_name.as_ref().and_then(|node| Some(facts.node(node)?.platform.clone())),
+        tolerations: spec.tolerations.iter().flatten().map(toleration).collect(),
     };
     let statuses = |list: Option<&Vec<ContainerStatus>>| list.cloned().unwrap_or_default();
     let init = statuses(status.and_then(|s| s.init_container_statuses.as_ref()));
@@ -304,6 +293,15 @@ fn containers_of(
             one(&c.name, ContainerKind::Ephemeral, c.image.as_ref(), &ephemeral)
         }));
     found
+}
+
+fn toleration(toleration: &k8s_openapi::api::core::v1::Toleration) -> Toleration {
+    Toleration {
+        key: toleration.key.clone(),
+        operator: toleration.operator.clone(),
+        value: toleration.value.clone(),
+        effect: toleration.effect.clone(),
+    }
 }
 
 #[cfg(test)]

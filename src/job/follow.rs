@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::problem::Problem;
 use super::run::Run;
+use super::spec::{Distrust, distrust};
 use crate::cluster::{ApiError, Refusal, SCAN_LABEL};
 use crate::wire::{DocumentName, Failure, Outcome};
 
@@ -39,6 +40,8 @@ pub enum Progress {
         /// Number of the image in its group.
         image: usize,
     },
+    /// What only a curious person wants to know.
+    Detail(String),
 }
 
 /// How one image of a group ended.
@@ -50,6 +53,8 @@ pub enum ImageEnd {
     Failed(Failure),
     /// It was being read when the pod came to its end.
     Open,
+    /// The cluster could not mount it, in its own words.
+    NotMounted(String),
     /// Part of its frames was lost.
     Lost,
     /// The pod never came to it.
@@ -82,9 +87,18 @@ pub async fn follow(
     let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
     let job = match create(&jobs, desired, &namespace).await {
         Ok(job) => job,
-        Err(error) => return GroupEnd::refused(images, error),
+        Err(error) => return GroupEnd::without(images, refused(desired, error)),
     };
     on(Progress::Created);
+    let stored = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    if let Some(change) = stored.and_then(|pod| distrust(desired, pod)) {
+        // An API server that does not know a field leaves it out.
+        let problem = Problem::Dropped(change);
+        return GroupEnd {
+            created: Some((job.name_any(), job.uid().unwrap_or_default())),
+            ..GroupEnd::without(images, problem)
+        };
+    }
     let mut run = Run::new(client, &namespace, desired, &job, images, &on);
     let problem = run.until_over(timeout, stop).await;
     run.finish(problem, stop).await
@@ -111,11 +125,27 @@ async fn create(jobs: &Api<Job>, desired: &Job, namespace: &str) -> Result<Job, 
     found.filter(|job| job.labels().get(SCAN_LABEL) == desired.labels().get(SCAN_LABEL)).ok_or(error)
 }
 
+/// Why a Job was not created. Where the API server does not know image volumes, it misses what they are.
+fn refused(desired: &Job, error: ApiError) -> Problem {
+    let has_mounts = desired
+        .spec
+        .iter()
+        .flat_map(|spec| spec.template.spec.iter())
+        .any(|pod| pod.volumes.iter().flatten().any(|volume| volume.image.is_some()));
+    let text = error.refusal.text();
+    if has_mounts && text.contains("must specify a volume type") {
+        let text = format!("the API server knows no image volumes: {text}");
+        return Problem::Dropped(Distrust { text, is_of_volumes: true });
+    }
+    Problem::Refused(error)
+}
+
 impl GroupEnd {
-    fn refused(images: usize, error: ApiError) -> Self {
+    /// Nothing was read.
+    fn without(images: usize, problem: Problem) -> Self {
         Self {
             images: (0..images).map(|_| ImageEnd::NotReached).collect(),
-            problem: Some(Problem::Refused(error)),
+            problem: Some(problem),
             created: None,
             notes: Vec::new(),
         }

@@ -9,7 +9,6 @@ use kube::Api;
 use kube::api::LogParams;
 use tokio::sync::mpsc::Sender;
 
-use super::CONTAINER;
 use crate::cluster::ApiError;
 
 /// Longest line that is kept; ours are shorter. What goes beyond is left out, so no memory is needed for it.
@@ -35,11 +34,17 @@ pub(super) struct Part {
     pub(super) after: Duration,
 }
 
-/// Reads a pod's log into a channel; the last event is [`LogEvent::Over`].
-pub(super) async fn read(pods: Api<Pod>, pod: String, part: Part, lines: Sender<LogEvent>) {
+/// Reads the log of a container of a pod into a channel; the last event is [`LogEvent::Over`].
+pub(super) async fn read(
+    pods: Api<Pod>,
+    pod: String,
+    container: &'static str,
+    part: Part,
+    lines: Sender<LogEvent>,
+) {
     tokio::time::sleep(part.after).await;
     let params = LogParams {
-        container: Some(CONTAINER.to_owned()),
+        container: Some(container.to_owned()),
         follow: part.follow,
         // It is sent in whole seconds, rounded; half a second less must not be missing.
         since_time: part.since.and_then(|since| Timestamp::from_second(since.as_second()).ok()),

@@ -6,6 +6,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Event, Pod};
 
 use super::CONTAINER;
+use super::spec::Distrust;
 use crate::cluster::ApiError;
 
 /// What kept a scanner pod from its work.
@@ -23,6 +24,21 @@ pub enum Problem {
     NotStarted(String),
     /// The container cannot be set up. Reason and text.
     Setup(String),
+    /// The API server left out what makes the pod a mounting one.
+    Dropped(Distrust),
+    /// Admission changed the pod so that nothing it says may be believed.
+    Altered(Distrust),
+    /// The node's kubelet mounts no images. Its text.
+    NoImageVolumes(String),
+    /// Images could not be mounted.
+    NotMounted {
+        /// How many of them were named.
+        named: usize,
+        /// Why, for the first one.
+        why: String,
+    },
+    /// The pod's sandbox, with a user namespace, cannot be made. The runtime's text.
+    Sandbox(String),
     /// The container was ended for using too much memory.
     OutOfMemory,
     /// The container ended in another way than the scanner does. Exit code and text.
@@ -175,6 +191,11 @@ impl fmt::Display for Problem {
                 write!(f, "the scan's time was up before the scanner pod had started: {text}")
             }
             Self::Setup(text) => write!(f, "the scanner's container cannot be started: {text}"),
+            Self::Dropped(change) => write!(f, "the API server changed the scanner's Job: {}", change.text),
+            Self::Altered(change) => write!(f, "admission changed the scanner pod: {}", change.text),
+            Self::NoImageVolumes(text) => write!(f, "the node mounts no images: {text}"),
+            Self::NotMounted { why, .. } => write!(f, "the image cannot be mounted: {why}"),
+            Self::Sandbox(text) => write!(f, "the scanner pod's sandbox cannot be made: {text}"),
             Self::OutOfMemory => write!(f, "the scanner pod was killed for using too much memory"),
             Self::Died(text) => write!(f, "the scanner ended unexpectedly: {text}"),
             Self::Evicted(text) => write!(f, "the scanner pod was taken away: {text}"),

@@ -4,24 +4,26 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use futures::stream::{BoxStream, StreamExt as _};
+use futures::stream::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event as ApiEvent, Pod};
 use kube::api::Api;
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher;
 use kube::{Client, ResourceExt as _};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::JOB_LABEL;
+use super::configs::Configs;
 use super::follow::{GroupEnd, ImageEnd, Progress};
 use super::logs::{self, LogEvent, Part};
+use super::mounts::Mounts;
 use super::problem::{PodState, Problem, event_problem, job_problem, pod_state};
-use super::spec::alterations;
-use crate::cluster::{ApiError, SCAN_LABEL};
+use super::spec::{alterations, distrust};
+use super::watch::{Change, Watch, applied, missing_right, sift, watch};
+use super::{CONTAINER, JOB_LABEL};
+use crate::cluster::SCAN_LABEL;
 use crate::wire::{Event, PREFIX_OF_ALL, PROTOCOL, Receiver};
 
 /// How often a log that breaks off is taken up again without a new frame in between: a minute, so that an API server
@@ -34,7 +36,8 @@ const LOG_GRACE: Duration = Duration::from_secs(10);
 /// How long a scanner that runs is waited for when the scan's time is up: it says why before it ends.
 const CLIENT_GRACE: Duration = Duration::from_secs(45);
 
-type Watch<K> = BoxStream<'static, watcher::Result<watcher::Event<K>>>;
+/// How long a pod that is bound to one node waits for room there: other nodes, and registries, may serve as well.
+const ROOM_GRACE: Duration = Duration::from_secs(5);
 
 /// How the scanner's container ended.
 struct Ended {
@@ -65,19 +68,13 @@ pub(super) struct Run<'a, F> {
     running: bool,
     waiting: String,
     unschedulable: Option<String>,
+    /// When a pod that is bound to a node is not waited for any longer.
+    room_ends: Option<Instant>,
+    mounts: Mounts,
+    configs: Configs,
     log: Option<mpsc::Receiver<LogEvent>>,
     log_from: Option<Timestamp>,
     log_tries: u32,
-}
-
-/// What a watch says about the one object that it is for.
-enum Change<K> {
-    /// It is there, and is so.
-    Is(K),
-    /// It is gone, as it was last or unseen while the watch was down.
-    Gone(Option<K>),
-    /// Nothing about it.
-    Nothing,
 }
 
 impl<'a, F: Fn(Progress)> Run<'a, F> {
@@ -109,6 +106,9 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
             running: false,
             waiting: String::new(),
             unschedulable: None,
+            room_ends: None,
+            mounts: Mounts::of(desired),
+            configs: Configs::of(desired, images),
             log: None,
             log_from: None,
             log_tries: 0,
@@ -128,13 +128,15 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
         let mut log_ends = None;
         loop {
             let has_log = self.log.is_some();
+            let has_configs = self.configs.is_heard();
             // For a scanner that never started there is nothing to wait for.
             let deadline = time_is_up + if self.running { CLIENT_GRACE } else { Duration::ZERO };
+            let ends = [log_ends, self.room_ends, self.mounts.settled_at(), self.configs.ends_at()];
+            let end = ends.into_iter().flatten().fold(deadline, Instant::min);
             tokio::select! {
                 () = stop.cancelled() => return Some(Problem::Interrupted),
-                () = tokio::time::sleep_until(log_ends.map_or(deadline, |end| deadline.min(end))) => {
-                    return Some(self.out_of_time());
-                }
+                () = tokio::time::sleep_until(end) => return self.out_of_time(),
+                Some(event) = self.configs.next(), if has_configs => self.configs.take(event),
                 Some(event) = pods.next() => {
                     let event = match event {
                         Ok(event) => event,
@@ -146,6 +148,8 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                     let uid = self.uid.clone();
                     let owned = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.uid == uid);
                     match sift(event, &mut pod_listed, owned) {
+                        // What becomes of the pod is no matter once all is said.
+                        _ if self.receiver.is_complete() => {}
                         Change::Is(pod) => {
                             if self.pod.is_none() {
                                 pod_events = self.events_of(&pod.uid().unwrap_or_default());
@@ -178,8 +182,9 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                     }
                 }
                 Some(event) = pod_events.next() => {
-                    if let Some(event) = event.ok().and_then(applied) {
-                        self.pod_event(&event);
+                    let event = event.ok().and_then(applied);
+                    if let Some(problem) = event.and_then(|event| self.pod_event(&event)) {
+                        return Some(problem);
                     }
                 }
                 Some(event) = receive(&mut self.log), if has_log => {
@@ -187,6 +192,9 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                         return end;
                     }
                 }
+            }
+            if self.receiver.is_complete() && self.configs.are_over() {
+                return None;
             }
             if (self.ended.is_some() || self.failed.is_some()) && log_ends.is_none() {
                 log_ends = Some(Instant::now() + LOG_GRACE);
@@ -197,6 +205,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
     /// Takes in the Job's new state; a problem if nothing more can come of it.
     fn job_changed(&mut self, change: Change<Job>) -> Option<Problem> {
         match change {
+            _ if self.receiver.is_complete() => {}
             Change::Is(job) => match job_problem(&job) {
                 Some(Problem::Deadline) => return Some(Problem::Deadline),
                 problem => self.failed = problem,
@@ -216,7 +225,8 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                     self.log_tries = 0;
                 }
                 if self.receiver.is_complete() {
-                    return ControlFlow::Break(None);
+                    self.log = None;
+                    self.configs.expect_end();
                 }
             }
             LogEvent::Over(Some(error)) if error.is_missing_right() => {
@@ -269,7 +279,10 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
             _ => ImageEnd::NotReached,
         };
         let images = self.images.into_iter().enumerate();
-        let images = images.map(|(number, end)| end.unwrap_or_else(|| unread(number))).collect();
+        let mut images: Vec<ImageEnd> =
+            images.map(|(number, end)| end.unwrap_or_else(|| unread(number))).collect();
+        self.mounts.name_failed(problem.as_ref(), &mut images);
+        self.configs.add_to(&mut images, self.on);
         GroupEnd { images, problem, created: Some((self.name, self.uid)), notes: self.notes }
     }
 
@@ -281,8 +294,16 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
         }
     }
 
-    /// Why it is over when nothing more is waited for.
-    fn out_of_time(&mut self) -> Problem {
+    /// Why it is over when nothing more is waited for, if that is a problem.
+    fn out_of_time(&mut self) -> Option<Problem> {
+        // Only configs were waited for.
+        (!self.receiver.is_complete()).then(|| self.late())
+    }
+
+    fn late(&mut self) -> Problem {
+        if let Some(problem) = self.mounts.problem() {
+            return problem;
+        }
         if let Some(ended) = self.ended.take() {
             return ended.problem.unwrap_or(Problem::LogCut);
         }
@@ -334,12 +355,21 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
     fn pod_changed(&mut self, pod: &Pod) -> Option<Problem> {
         if self.pod.is_none() {
             self.pod = Some(pod.name_any());
-            let changed = pod.spec.as_ref().map(|spec| alterations(self.desired, spec)).unwrap_or_default();
-            self.notes.extend(changed);
+            let spec = pod.spec.clone().unwrap_or_default();
+            self.notes.extend(alterations(self.desired, &spec));
+            if let Some(change) = distrust(self.desired, &spec) {
+                return Some(Problem::Altered(change));
+            }
         }
+        self.configs.pod_changed(pod, &self.pods);
         match pod_state(pod) {
             PodState::Waiting(what) => {
                 self.unschedulable.clone_from(&what);
+                if what.is_some() && self.mounts.has_node() {
+                    self.room_ends.get_or_insert(Instant::now() + ROOM_GRACE);
+                } else {
+                    self.room_ends = None;
+                }
                 if let Some(what) = what {
                     self.say_waiting(&what);
                 }
@@ -355,19 +385,30 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                 };
                 self.ended = Some(Ended { problem });
             }
+            // Others of its images may be missing too: its events tell of all of them.
+            PodState::Stuck(problem) if self.mounts.hear_stuck(&problem) => {}
             PodState::Stuck(problem) => return Some(problem),
         }
         None
     }
 
-    fn pod_event(&mut self, event: &ApiEvent) {
+    /// Takes in what the kubelet or the scheduler says of the pod; a problem if it will never start.
+    fn pod_event(&mut self, event: &ApiEvent) -> Option<Problem> {
         let reason = event.reason.as_deref().unwrap_or_default();
+        let is_warning = event.type_.as_deref() == Some("Warning");
+        if is_warning && !self.running {
+            let message = event.message.as_deref().unwrap_or_default();
+            if let Some(problem) = self.mounts.hear_event(reason, message) {
+                return Some(problem);
+            }
+        }
         // These the pod's own status tells too, and as what they are.
         let is_told = matches!(reason, "Failed" | "BackOff" | "FailedScheduling");
-        if event.type_.as_deref() == Some("Warning") && !self.running && !is_told {
+        if is_warning && !self.running && !is_told {
             let message = event.message.as_deref().unwrap_or_default();
             self.say_waiting(&format!("{reason}: {message}"));
         }
+        None
     }
 
     fn say_waiting(&mut self, what: &str) {
@@ -381,6 +422,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
         if !self.running {
             self.running = true;
             self.unschedulable = None;
+            self.room_ends = None;
             self.open_log(Part { follow: true, since: None, after: Duration::ZERO });
         }
     }
@@ -388,7 +430,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
     fn open_log(&mut self, part: Part) {
         let Some(pod) = &self.pod else { return };
         let (send, receive) = mpsc::channel(256);
-        tokio::spawn(logs::read(self.pods.clone(), pod.clone(), part, send));
+        tokio::spawn(logs::read(self.pods.clone(), pod.clone(), CONTAINER, part, send));
         self.log = Some(receive);
     }
 
@@ -404,39 +446,6 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
     }
 }
 
-/// A watch that goes on after errors, waiting longer each time.
-fn watch<K>(api: Api<K>, config: watcher::Config) -> Watch<K>
-where
-    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
-{
-    watcher(api, config).default_backoff().boxed()
-}
-
-/// What an event of a watch means for the one object that is ours. A watch that starts anew sends no deletions, only
-/// a list; `listed` remembers whether ours was on it.
-fn sift<K>(event: watcher::Event<K>, listed: &mut bool, ours: impl Fn(&K) -> bool) -> Change<K> {
-    match event {
-        watcher::Event::Init => {
-            *listed = false;
-            Change::Nothing
-        }
-        watcher::Event::Apply(object) | watcher::Event::InitApply(object) if ours(&object) => {
-            *listed = true;
-            Change::Is(object)
-        }
-        watcher::Event::Delete(object) if ours(&object) => Change::Gone(Some(object)),
-        watcher::Event::InitDone if !*listed => Change::Gone(None),
-        _ => Change::Nothing,
-    }
-}
-
-fn applied<K>(event: watcher::Event<K>) -> Option<K> {
-    match event {
-        watcher::Event::Apply(object) | watcher::Event::InitApply(object) => Some(object),
-        watcher::Event::Delete(_) | watcher::Event::Init | watcher::Event::InitDone => None,
-    }
-}
-
 async fn receive(log: &mut Option<mpsc::Receiver<LogEvent>>) -> Option<LogEvent> {
     log.as_mut()?.recv().await
 }
@@ -446,47 +455,5 @@ fn pod_end(pod: &Pod) -> Option<Problem> {
     match pod_state(pod) {
         PodState::Ended(Some(problem)) if !matches!(problem, Problem::Died(_)) => Some(problem),
         _ => None,
-    }
-}
-
-/// An error of a watch that trying again does not mend.
-fn missing_right(error: &watcher::Error, resource: &str, namespace: &str) -> Option<ApiError> {
-    let (verb, cause) = match error {
-        watcher::Error::InitialListFailed(cause) => ("list", cause),
-        watcher::Error::WatchStartFailed(cause) => ("watch", cause),
-        _ => return None,
-    };
-    let error = ApiError::new(format!("{verb} {resource} in namespace {namespace:?}"), cause);
-    error.is_missing_right().then_some(error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn changes(events: impl IntoIterator<Item = watcher::Event<&'static str>>) -> Vec<&'static str> {
-        let mut listed = false;
-        let mut told = |event| match sift(event, &mut listed, |object| *object == "ours") {
-            Change::Is(_) => "is",
-            Change::Gone(_) => "gone",
-            Change::Nothing => "-",
-        };
-        events.into_iter().map(&mut told).collect()
-    }
-
-    #[test]
-    fn what_is_missing_from_a_new_list_is_gone() {
-        use watcher::Event::{Apply, Init, InitApply, InitDone};
-        assert_eq!(changes([Init, InitApply("ours"), InitDone, Apply("other")]), ["-", "is", "-", "-"]);
-        assert_eq!(
-            changes([Init, InitApply("ours"), InitDone, Init, InitApply("other"), InitDone]).last(),
-            Some(&"gone")
-        );
-    }
-
-    #[test]
-    fn only_the_deletion_of_ours_counts() {
-        use watcher::Event::Delete;
-        assert_eq!(changes([Delete("other"), Delete("ours")]), ["-", "gone"]);
     }
 }

@@ -126,7 +126,7 @@ impl Bytes for Anywhere<'_> {
         while filled < bytes.len() {
             let Some(next) = at.checked_add(u64_of(filled)) else { break };
             let count = self.0.read_at(&mut bytes[filled..], next);
-            match count.map_err(|error| GapCause::Unreadable(error.to_string()))? {
+            match count.map_err(GapCause::from)? {
                 0 => break,
                 count => filled += count,
             }

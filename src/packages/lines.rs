@@ -32,7 +32,7 @@ impl<'a> Lines<'a> {
             let available = match self.reader.fill_buf() {
                 Ok(available) => available,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(GapCause::Unreadable(error.to_string())),
+                Err(error) => return Err(error.into()),
             };
             if available.is_empty() {
                 break;

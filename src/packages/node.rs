@@ -70,7 +70,7 @@ fn read(entry: &Entry, source: Source<'_>) -> Result<Evidence, GapCause> {
 fn read_whole(content: &mut dyn Content) -> Result<Vec<u8>, GapCause> {
     let mut bytes = Vec::new();
     let read = content.take(CAP).read_to_end(&mut bytes);
-    read.map_err(|error| GapCause::Unreadable(error.to_string()))?;
+    read.map_err(GapCause::from)?;
     Ok(bytes)
 }
 

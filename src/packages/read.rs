@@ -18,6 +18,18 @@ const HARMLESS: [&[u8]; 24] = [
     b".h", b".c", b".py", b".pyc", b".js", b".ts", b".map", b".css", b".html", b".md", b".txt", b".json",
     b".xml", b".yml", b".yaml", b".gz", b".png", b".svg", b".mo", b".pm", b".pl", b".rb", b".hpp", b".pem",
 ];
+/// Folders that distributions close to everybody but the daemon they are for, and that hold no software: downloads in
+/// progress, private keys, queues.
+const CLOSED_BY_DESIGN: [&[u8]; 8] = [
+    b"etc/ssl/private",
+    b"lost+found",
+    b"var/cache/apt/archives/partial",
+    b"var/cache/ldconfig",
+    b"var/lib/apt/lists/auxfiles",
+    b"var/lib/apt/lists/partial",
+    b"var/spool/cron/crontabs",
+    b"var/spool/rsyslog",
+];
 /// Memory for evidence is asked for in steps of this many bytes.
 const MEMORY_STEP: u64 = 1 << 20;
 
@@ -82,10 +94,15 @@ pub fn read_tree(tree: &mut dyn Tree, context: ReadContext<'_>) -> Result<Record
     if let Err(cause) = memory.hold(builder.weight()) {
         builder.add_tree_gaps(vec![Gap { path: EntryPath::root(), cause }]);
     }
-    builder.add_tree_gaps(tree.take_gaps());
+    let gaps = tree.take_gaps().into_iter().filter(|gap| !is_closed_by_design(gap));
+    builder.add_tree_gaps(gaps.collect());
     let mut record = builder.finish();
     record.memory = memory.grants;
     Ok(record)
+}
+
+fn is_closed_by_design(gap: &Gap) -> bool {
+    gap.cause == GapCause::Closed && CLOSED_BY_DESIGN.contains(&gap.path.as_bytes())
 }
 
 /// Whether an entry is another name of a file that somebody read because of its first bytes, and so under any name.
@@ -159,9 +176,17 @@ type FileResult = (&'static str, Result<Evidence, GapCause>);
 fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) -> Vec<FileResult> {
     let mut head = Vec::new();
     let sniffers = context.catalogers.iter().any(|cataloger| cataloger.sniffs);
-    if sniffers && !is_harmless(entry.path.name()) && file.take(HEAD).read_to_end(&mut head).is_err() {
+    if sniffers
+        && !is_harmless(entry.path.name())
+        && let Err(error) = file.take(HEAD).read_to_end(&mut head)
+    {
         // Whoever wants the file meets the same failure again and says so; nobody may want it.
         head.clear();
+        // A program that may not be opened would not be missed otherwise; without an x bit nobody can start it.
+        let is_wanted = || context.catalogers.iter().any(|cataloger| (cataloger.wants)(entry, &[]).is_some());
+        if error.kind() == io::ErrorKind::PermissionDenied && entry.mode & 0o111 != 0 && !is_wanted() {
+            return vec![("", Err(GapCause::Closed))];
+        }
     }
     let wanting: Vec<(&Cataloger, Want)> = context
         .catalogers
@@ -193,7 +218,7 @@ fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) ->
                 Err(cause) => results.extend(fitting.iter().map(|(c, _)| (c.id, Err(cause.clone())))),
             },
             Err(error) => {
-                let cause = GapCause::Unreadable(error.to_string());
+                let cause = GapCause::from(error);
                 results.extend(fitting.iter().map(|(c, _)| (c.id, Err(cause.clone()))));
             }
         },
@@ -213,7 +238,7 @@ fn spool(file: &mut dyn Content, context: ReadContext<'_>) -> Result<(Vec<u8>, G
     let grant = context.budget.acquire(size, context.limits.memory_wait)?;
     let mut bytes = Vec::new();
     let read = file.take(size).read_to_end(&mut bytes);
-    read.map_err(|error| GapCause::Unreadable(error.to_string()))?;
+    read.map_err(GapCause::from)?;
     Ok((bytes, grant))
 }
 

@@ -172,7 +172,7 @@ fn beginning(source: Source<'_>) -> Result<Vec<u8>, GapCause> {
         Source::Forward(content) => content.take(33).read_to_end(&mut bytes),
         Source::Random(file) => Cursor::new(file).take(33).read_to_end(&mut bytes),
     };
-    read.map_err(|error| GapCause::Unreadable(error.to_string()))?;
+    read.map_err(GapCause::from)?;
     Ok(bytes)
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::facts::{Node, Taint};
 use crate::image::Digest;
 use crate::workload::{ContainerKind, Pod, WorkloadRef};
 
@@ -17,6 +18,7 @@ fn container(namespace: &str, secrets: &[&str], image: &str, runtime: RuntimeIma
             pull_secrets: secrets.iter().map(ToString::to_string).collect(),
             node: Some("node1".into()),
             platform: Some(Platform { os: "linux".into(), architecture: "amd64".into(), variant: None }),
+            tolerations: Vec::new(),
         },
         name: "c".into(),
         kind: ContainerKind::Container,
@@ -29,10 +31,34 @@ fn running(namespace: &str, secrets: &[&str], image: &str, n: u8) -> Container {
     container(namespace, secrets, image, RuntimeImage::Manifest(digest(n)))
 }
 
+fn on(node: &str, mut container: Container) -> Container {
+    container.pod.node = Some(node.into());
+    container
+}
+
+/// A plan that streams everything.
+fn streams(containers: &[Container], parallelism: usize) -> ScanPlan {
+    let facts = Facts::default();
+    super::plan(containers, PlanOptions { read: Read::Stream, parallelism, facts: &facts })
+}
+
+fn planned(containers: &[Container], read: Read, facts: &Facts) -> ScanPlan {
+    super::plan(containers, PlanOptions { read, parallelism: 4, facts })
+}
+
+/// The nodes and readers of the routes of a target, in their order.
+fn ways(target: &Target) -> Vec<String> {
+    let way = |route: &Route| match &route.place.reader {
+        Reader::Mount { node } => node.clone().unwrap_or_else(|| "any node".into()),
+        Reader::Stream => "stream".into(),
+    };
+    target.routes.iter().map(way).collect()
+}
+
 #[test]
 fn one_digest_under_two_repositories_is_read_once_with_two_routes() {
     let containers = [running("a", &[], "r.test/x:1", 1), running("b", &[], "r.test/y:2", 1)];
-    let plan = plan(&containers, 4);
+    let plan = streams(&containers, 4);
     assert_eq!(plan.targets.len(), 1);
     assert_eq!(plan.targets[0].routes.len(), 2);
     assert_eq!(plan.containers, [Ok(0), Ok(0)]);
@@ -43,7 +69,7 @@ fn one_digest_under_two_repositories_is_read_once_with_two_routes() {
 fn one_digest_on_two_platforms_is_two_units_of_work() {
     let mut arm = running("a", &[], "r.test/x:1", 1);
     arm.pod.platform = Some(Platform { os: "linux".into(), architecture: "arm64".into(), variant: None });
-    assert_eq!(plan(&[running("a", &[], "r.test/x:1", 1), arm], 4).targets.len(), 2);
+    assert_eq!(streams(&[running("a", &[], "r.test/x:1", 1), arm], 4).targets.len(), 2);
 }
 
 #[test]
@@ -54,7 +80,7 @@ fn images_share_a_pod_only_with_the_same_namespace_and_secrets() {
         running("a", &["t"], "r.test/z:1", 3),
         running("b", &["s"], "r.test/w:1", 4),
     ];
-    let groups = plan(&containers, 4).groups;
+    let groups = streams(&containers, 4).groups;
     let shape: Vec<_> = groups.iter().map(|g| (g.place.namespace.as_str(), g.images.len())).collect();
     assert_eq!(shape, [("a", 2), ("a", 1), ("b", 1)]);
 }
@@ -66,7 +92,7 @@ fn an_image_is_read_where_a_pod_is_needed_anyway() {
         running("b", &[], "r.test/shared:1", 1),
         running("b", &[], "r.test/own:1", 2),
     ];
-    let plan = plan(&containers, 4);
+    let plan = streams(&containers, 4);
     assert_eq!(plan.groups.len(), 1);
     assert_eq!(plan.groups[0].place.namespace, "b");
 }
@@ -74,17 +100,17 @@ fn an_image_is_read_where_a_pod_is_needed_anyway() {
 #[test]
 fn a_container_that_has_not_started_is_read_by_its_reference() {
     let pending = container("a", &[], "r.test/x:1", RuntimeImage::Pending);
-    assert_eq!(plan(&[pending], 4).targets[0].wanted, Wanted::Reference);
+    assert_eq!(streams(&[pending], 4).targets[0].wanted, Wanted::Reference);
     let pinned = container("a", &[], &format!("r.test/x@{}", digest(9)), RuntimeImage::Pending);
-    assert_eq!(plan(&[pinned], 4).targets[0].wanted, Wanted::Manifest(digest(9)));
+    assert_eq!(streams(&[pinned], 4).targets[0].wanted, Wanted::Manifest(digest(9)));
 }
 
 #[test]
 fn a_bare_image_id_is_a_config_digest_unless_the_spec_names_a_manifest() {
     let loaded = container("a", &[], "r.test/x:1", RuntimeImage::Config(digest(7)));
-    assert_eq!(plan(&[loaded], 4).targets[0].wanted, Wanted::Config(digest(7)));
+    assert_eq!(streams(&[loaded], 4).targets[0].wanted, Wanted::Config(digest(7)));
     let pinned = container("a", &[], &format!("r.test/x@{}", digest(9)), RuntimeImage::Config(digest(7)));
-    assert_eq!(plan(&[pinned], 4).targets[0].wanted, Wanted::Manifest(digest(9)));
+    assert_eq!(streams(&[pinned], 4).targets[0].wanted, Wanted::Manifest(digest(9)));
 }
 
 #[test]
@@ -92,7 +118,7 @@ fn no_container_is_left_out() {
     let mut windows = running("a", &[], "r.test/x:1", 1);
     windows.pod.platform = Some(Platform { os: "windows".into(), architecture: "amd64".into(), variant: None });
     let invalid = running("a", &[], "R.test/X Y", 1);
-    let plan = plan(&[windows, invalid], 4);
+    let plan = streams(&[windows, invalid], 4);
     assert!(matches!(plan.containers[0], Err(State::Skipped(_))));
     assert!(matches!(plan.containers[1], Err(State::Failed(_))));
     assert!(plan.groups.is_empty());
@@ -101,9 +127,87 @@ fn no_container_is_left_out() {
 #[test]
 fn many_images_are_spread_over_the_pods_that_may_run_at_once() {
     let containers: Vec<_> = (0..40).map(|n| running("a", &[], "r.test/x:1", n)).collect();
-    let sizes =
-        |parallelism| plan(&containers, parallelism).groups.iter().map(|g| g.images.len()).collect::<Vec<_>>();
+    let sizes = |parallelism| {
+        streams(&containers, parallelism).groups.iter().map(|g| g.images.len()).collect::<Vec<_>>()
+    };
     assert_eq!(sizes(4), [10, 10, 10, 10]);
     assert_eq!(sizes(1), [16, 16, 8]);
     assert_eq!(sizes(100), [4; 10]);
+}
+
+#[test]
+fn an_image_is_mounted_where_it_runs_and_streamed_if_that_fails() {
+    let started = [running("a", &[], "r.test/x:1", 1)];
+    let ways_by = |read| ways(&planned(&started, read, &Facts::default()).targets[0]);
+    assert_eq!(ways_by(Read::Auto), ["node1", "stream"]);
+    assert_eq!(ways_by(Read::Volume), ["node1"]);
+    assert_eq!(ways_by(Read::Stream), ["stream"]);
+    assert_eq!(ways_by(Read::Pull), ["node1"]);
+}
+
+#[test]
+fn a_container_that_has_not_started_shows_no_node_that_has_its_image() {
+    let mut pending = container("a", &[], "r.test/x:1", RuntimeImage::Pending);
+    pending.pod.node = None;
+    let plan = |read| planned(std::slice::from_ref(&pending), read, &Facts::default());
+    assert_eq!(ways(&plan(Read::Auto).targets[0]), ["stream"]);
+    assert_eq!(ways(&plan(Read::Pull).targets[0]), ["any node"], "the kubelet may pull it");
+    let volume = plan(Read::Volume);
+    assert_eq!((ways(&volume.targets[0]).len(), volume.groups.len()), (0, 0));
+    assert!(volume.targets[0].obstacles.iter().any(|why| why.contains("has not started")));
+}
+
+#[test]
+fn the_fewest_nodes_that_have_all_images_are_chosen() {
+    let image = |n: u8| format!("r.test/{n}:1");
+    let pods: Vec<_> = [("n1", 1), ("n1", 2), ("n2", 2), ("n2", 3), ("n2", 4), ("n3", 1), ("n3", 4)]
+        .into_iter()
+        .map(|(node, n)| on(node, running("a", &[], &image(n), n)))
+        .collect();
+    let plan = planned(&pods, Read::Auto, &Facts::default());
+    let shape: Vec<_> = plan.groups.iter().map(|group| (group.place.node(), group.images.len())).collect();
+    assert_eq!(shape, [(Some("n1"), 1), (Some("n2"), 3)]);
+    assert_eq!(ways(&plan.targets[1]), ["n2", "n1", "stream"], "the node that serves others comes first");
+}
+
+fn node(closed: Option<&str>) -> Node {
+    Node {
+        platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
+        taints: vec![
+            Taint { key: "gpu".into(), value: String::new(), effect: "NoSchedule".into() },
+            Taint {
+                key: "node.kubernetes.io/unschedulable".into(),
+                value: String::new(),
+                effect: "NoSchedule".into(),
+            },
+        ],
+        closed: closed.map(ToOwned::to_owned),
+        without_user_namespaces: None,
+    }
+}
+
+#[test]
+fn a_node_that_takes_no_pods_is_passed_by_and_named() {
+    let nodes =
+        BTreeMap::from([("n1".to_owned(), node(Some("it is cordoned"))), ("n2".to_owned(), node(None))]);
+    let facts = Facts { nodes, ..Facts::default() };
+    let pods = [on("n1", running("a", &[], "r.test/x:1", 1)), on("n2", running("a", &[], "r.test/x:1", 1))];
+    assert_eq!(ways(&planned(&pods, Read::Auto, &facts).targets[0]), ["n2", "stream"]);
+    let only = planned(&pods[..1], Read::Volume, &facts);
+    assert!(only.groups.is_empty());
+    assert_eq!(Vec::from_iter(&only.targets[0].obstacles), ["node n1 has it, but it is cordoned"]);
+}
+
+#[test]
+fn taints_of_a_node_are_tolerated_or_what_its_pods_tolerate_where_it_is_not_known() {
+    let facts = Facts { nodes: BTreeMap::from([("n1".to_owned(), node(None))]), ..Facts::default() };
+    let mut unknown = on("n2", running("a", &[], "r.test/y:1", 2));
+    let toleration = |key: Option<&str>| Toleration { key: key.map(Into::into), ..Toleration::default() };
+    unknown.pod.tolerations =
+        vec![toleration(Some("dedicated")), toleration(None), toleration(Some("node.kubernetes.io/not-ready"))];
+    let plan = planned(&[on("n1", running("a", &[], "r.test/x:1", 1)), unknown], Read::Auto, &facts);
+    let keys = |node: &str| {
+        plan.tolerations[node].iter().map(|t| t.key.clone().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    assert_eq!((keys("n1"), keys("n2")), (vec!["gpu".to_owned()], vec!["dedicated".to_owned()]));
 }

@@ -5,7 +5,7 @@ use crate::advisories::{Index, matching};
 use crate::coverage::State;
 use crate::image::{Platform, Reference};
 use crate::plan::{ScanPlan, Target};
-use crate::report::{ContainerReport, ImageReport};
+use crate::report::{ContainerReport, ImageReport, ReadBy};
 use crate::sbom::Sbom;
 use crate::wire::{Outcome, Wanted};
 use crate::workload::Container;
@@ -55,7 +55,7 @@ fn state_of(container: &Container, image: &State) -> State {
 
 fn image(target: &Target, end: &ImageResult, index: &Index) -> ImageReport {
     match end {
-        ImageResult::Read(outcome, sbom) => read_image(target, outcome, sbom, index),
+        ImageResult::Read(outcome, sbom, by) => read_image(target, outcome, sbom, by, index),
         ImageResult::Failed(why) => ImageReport {
             reference: reference(target),
             digest: match &target.wanted {
@@ -64,6 +64,7 @@ fn image(target: &Target, end: &ImageResult, index: &Index) -> ImageReport {
             },
             platform: target.platform.clone().unwrap_or_else(Platform::of_this_program),
             state: State::Failed(why.clone()),
+            read_by: None,
             distro: None,
             packages: 0,
             findings: Vec::new(),
@@ -72,7 +73,7 @@ fn image(target: &Target, end: &ImageResult, index: &Index) -> ImageReport {
     }
 }
 
-fn read_image(target: &Target, outcome: &Outcome, sbom: &Sbom, index: &Index) -> ImageReport {
+fn read_image(target: &Target, outcome: &Outcome, sbom: &Sbom, by: &ReadBy, index: &Index) -> ImageReport {
     let matches = matching::match_sbom(sbom, index);
     let state = match (&outcome.approximate, &outcome.partial) {
         (Some(why), None) => State::Approximate(why.clone()),
@@ -82,14 +83,15 @@ fn read_image(target: &Target, outcome: &Outcome, sbom: &Sbom, index: &Index) ->
     };
     let running = match &target.wanted {
         // The index that the runtime names stays the image's name, although one of its manifests was read.
-        Wanted::Manifest(digest) if outcome.approximate.is_none() => digest.clone(),
+        Wanted::Manifest(digest) if outcome.approximate.is_none() => Some(digest.clone()),
         _ => outcome.manifest.clone(),
     };
     ImageReport {
         reference: outcome.reference.clone(),
-        digest: Some(running),
+        digest: running,
         platform: outcome.platform.clone(),
         state,
+        read_by: Some(by.clone()),
         distro: sbom.distro.clone(),
         packages: sbom.packages.len(),
         findings: matches.findings,
@@ -99,7 +101,7 @@ fn read_image(target: &Target, outcome: &Outcome, sbom: &Sbom, index: &Index) ->
 
 /// The reference that would have been read.
 fn reference(target: &Target) -> Reference {
-    let reference = &target.routes[0].reference;
+    let reference = &target.reference;
     match &target.wanted {
         Wanted::Manifest(digest) => reference.at(digest.clone()),
         Wanted::Config(_) | Wanted::Reference => reference.clone(),

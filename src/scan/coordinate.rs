@@ -9,12 +9,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempts::{Attempts, End, Limits, PodEnd, Step};
+use super::ladder::Ladder;
+use super::tell;
 use super::{ScanConfig, Update};
 use crate::cluster::{Connection, Refusal};
-use crate::job::{self, GroupEnd, ImageEnd, JobSettings, MEMORY, PodTask, Problem, Progress};
-use crate::plan::{MAX_PER_POD, Place, ScanPlan, Target};
+use crate::facts::Facts;
+use crate::job::{self, GroupEnd, ImageEnd, JobSettings, MEMORY, PodTask, Problem, Progress, User};
+use crate::plan::{MAX_PER_POD, Place, Read, ScanPlan, Target};
+use crate::report::ReadBy;
 use crate::sbom::{Sbom, cyclonedx};
-use crate::wire::{DocumentName, Failure, FailureKind, TaskImage};
+use crate::wire::{DocumentName, TaskImage};
 
 /// Time that a pod must have to be worth its start.
 const LEAST: Duration = Duration::from_secs(5);
@@ -37,6 +41,7 @@ pub enum KeepJobs {
 pub(super) struct Coordination<'a> {
     pub(super) connection: &'a Connection,
     pub(super) plan: &'a ScanPlan,
+    pub(super) facts: &'a Facts,
     pub(super) settings: &'a JobSettings,
     pub(super) config: &'a ScanConfig,
     pub(super) stop: &'a CancellationToken,
@@ -55,7 +60,7 @@ pub(super) struct Reading {
 /// How an image ended, its SBOM read.
 pub(super) enum ImageResult {
     /// Read.
-    Read(Box<crate::wire::Outcome>, Box<Sbom>),
+    Read(Box<crate::wire::Outcome>, Box<Sbom>, ReadBy),
     /// Not read; why.
     Failed(String),
 }
@@ -74,7 +79,7 @@ impl Reading {
     /// The SBOMs of all images that were read.
     pub(super) fn sboms(&self) -> impl Iterator<Item = &Sbom> {
         self.ends.iter().filter_map(|end| match end {
-            ImageResult::Read(_, sbom) => Some(&**sbom),
+            ImageResult::Read(_, sbom, _) => Some(&**sbom),
             ImageResult::Failed(_) => None,
         })
     }
@@ -83,113 +88,168 @@ impl Reading {
 /// Reads all targets of the plan. When stopped it returns as soon as no request is under way any more.
 pub(super) async fn coordinate(with: &Coordination<'_>, on: &(impl Fn(Update) + Sync)) -> Reading {
     let deadline = Instant::now() + with.config.timeout;
-    let targets = &with.plan.targets;
-    let groups = with.plan.groups.iter();
-    let mut queue: VecDeque<Work> = groups
-        .map(|group| Work {
-            place: group.place.clone(),
-            images: group.images.clone(),
-            memory: MEMORY,
-            alone: false,
-        })
-        .collect();
-    let mut attempts: Vec<Attempts> = targets.iter().map(|_| Attempts::default()).collect();
-    let mut ends: Vec<Option<ImageResult>> = targets.iter().map(|_| None).collect();
-    let mut reading = Reading { ends: Vec::new(), notes: Vec::new(), namespaces: BTreeSet::new() };
+    let mut desk = Desk::new(with, on);
     let (progress, mut told) = tokio::sync::mpsc::unbounded_channel();
     let mut running = JoinSet::new();
     let mut removing = JoinSet::new();
+    let mut namespaces = BTreeSet::new();
     let mut number = 0;
     // Whether a Job may be there that nobody follows: its creation was not answered, or its task died.
     let mut uncertain = false;
     loop {
         while running.len() < with.config.parallelism.max(1) && !with.stop.is_cancelled() {
-            let Some(work) = queue.pop_front() else { break };
             let left = deadline.saturating_duration_since(Instant::now());
-            if left < LEAST {
-                for (target, _) in work.images {
-                    on(Update::Finished { image: name(targets, target), target });
-                    ends[target] = Some(read(attempts[target].out_of_time()));
-                }
-                continue;
-            }
+            let Some((work, user)) = desk.next(left) else { break };
             number += 1;
-            reading.namespaces.insert(work.place.namespace.clone());
-            running.spawn(run(with, work, number, left, progress.clone()));
+            namespaces.insert(work.place.namespace.clone());
+            running.spawn(run(with, work, user, number, left, progress.clone()));
         }
         if running.is_empty() {
             break;
         }
         tokio::select! {
-            Some((place, images, event)) = told.recv() => say(on, targets, &place, &images, event),
+            Some((place, images, event)) = told.recv() => tell::say(on, &with.plan.targets, &place, &images, event),
             Some(ended) = running.join_next() => {
-                let Ok((work, end)) = ended else {
+                let Ok((work, user, end)) = ended else {
                     uncertain = true;
                     continue;
                 };
                 uncertain |= matches!(&end.problem, Some(Problem::Refused(error)) if error.may_pass());
                 remove(with, &work, &end, &mut removing);
-                note(&mut reading.notes, on, advice(with, &end));
-                let pod = PodEnd { problem: end.problem.as_ref(), got_on: got_on(&end) };
-                note(&mut reading.notes, on, end.notes);
-                let limits = Limits { max_memory: with.config.max_memory };
-                for ((target, _), image) in work.images.iter().zip(end.images) {
-                    let step = attempts[*target].next(&targets[*target], image, pod, limits);
-                    if let Some(end) = follow_up(step, *target, targets, &attempts, &mut queue) {
-                        on(Update::Finished { image: name(targets, *target), target: *target });
-                        ends[*target] = Some(read(end));
-                    }
-                }
+                desk.take(work, user, end);
             }
         }
     }
+    let Desk { ends, mut notes, ladder, .. } = desk;
+    tell::note(&mut notes, on, ladder.notes());
     while let Some(removed) = removing.join_next().await {
-        let notes = removed.ok().flatten().into_iter().collect();
-        note(&mut reading.notes, on, notes);
+        tell::note(&mut notes, on, removed.ok().flatten().into_iter().collect());
     }
     if uncertain && with.config.keep_jobs == KeepJobs::Never && !with.stop.is_cancelled() {
         let (client, scan) = (&with.connection.client, &with.settings.scan);
         // What is left expires by itself; the reason for the failure itself is in the report.
-        let _ = job::remove_scan(client, scan, &reading.namespaces, UNCERTAIN).await;
+        let _ = job::remove_scan(client, scan, &namespaces, UNCERTAIN).await;
     }
     let never = || ImageResult::Failed("the scan ended before its turn".to_owned());
-    reading.ends = ends.into_iter().map(|end| end.unwrap_or_else(never)).collect();
-    reading
+    Reading { ends: ends.into_iter().map(|end| end.unwrap_or_else(never)).collect(), notes, namespaces }
+}
+
+/// What is still to be done, what was tried, and what came of it.
+struct Desk<'a, F> {
+    with: &'a Coordination<'a>,
+    on: &'a F,
+    queue: VecDeque<Work>,
+    attempts: Vec<Attempts>,
+    ends: Vec<Option<ImageResult>>,
+    ladder: Ladder,
+    notes: Vec<String>,
+}
+
+impl<'a, F: Fn(Update) + Sync> Desk<'a, F> {
+    fn new(with: &'a Coordination<'a>, on: &'a F) -> Self {
+        let targets = &with.plan.targets;
+        let groups = with.plan.groups.iter();
+        let queue = groups.map(|group| Work {
+            place: group.place.clone(),
+            images: group.images.clone(),
+            memory: MEMORY,
+            alone: false,
+        });
+        let without_route = |target: &Target| {
+            target.routes.is_empty().then(|| ImageResult::Failed(tell::no_route(target, with.config.read)))
+        };
+        let desk = Self {
+            with,
+            on,
+            queue: queue.collect(),
+            attempts: targets.iter().map(|_| Attempts::default()).collect(),
+            ends: targets.iter().map(without_route).collect(),
+            ladder: Ladder::new(with.facts),
+            notes: Vec::new(),
+        };
+        for target in 0..targets.len() {
+            if desk.ends[target].is_some() {
+                desk.finished(target);
+            }
+        }
+        desk
+    }
+
+    /// The next pod that can be started, and as whom it runs.
+    fn next(&mut self, left: Duration) -> Option<(Work, User)> {
+        while let Some(work) = self.queue.pop_front() {
+            match self.ladder.user(&work.place) {
+                Ok(user) if left >= LEAST => {
+                    (self.on)(Update::Detail(tell::pod(&work.place, work.images.len(), user)));
+                    return Some((work, user));
+                }
+                Ok(_) => {
+                    for (target, _) in work.images {
+                        let end = self.attempts[target].out_of_time();
+                        self.follow_up(Step::Settled(end), target);
+                    }
+                }
+                Err(why) => {
+                    for (target, _) in work.images {
+                        let step = self.attempts[target].closed(&self.with.plan.targets[target], &why);
+                        self.follow_up(step, target);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Takes in how a pod ended.
+    fn take(&mut self, work: Work, user: User, end: GroupEnd) {
+        let descent = end.problem.as_ref().and_then(|problem| self.ladder.after(&work.place, user, problem));
+        if let Some(words) = descent.as_ref().and_then(|descent| descent.words.clone()) {
+            (self.on)(Update::Detail(words));
+        }
+        let has_descended = descent.is_some_and(|descent| descent.is_new);
+        if !has_descended {
+            tell::note(&mut self.notes, self.on, tell::advice(self.with, &end));
+        }
+        let pod = PodEnd { user, problem: end.problem.as_ref(), has_descended, got_on: got_on(&end) };
+        tell::note(&mut self.notes, self.on, end.notes);
+        let limits = Limits { max_memory: self.with.config.max_memory };
+        for ((target, _), image) in work.images.into_iter().zip(end.images) {
+            let step = self.attempts[target].next(&self.with.plan.targets[target], image, pod, limits);
+            self.follow_up(step, target);
+        }
+    }
+
+    /// Queues what is tried next, or keeps the end if nothing is.
+    fn follow_up(&mut self, step: Step, target: usize) {
+        let route = self.attempts[target].route;
+        let place = || self.with.plan.targets[target].routes[route].place.clone();
+        let images = vec![(target, route)];
+        match step {
+            Step::Settled(end) => {
+                self.ends[target] = Some(read(end));
+                self.finished(target);
+            }
+            Step::Alone(memory) => self.queue.push_back(Work { place: place(), images, memory, alone: true }),
+            Step::Again | Step::NextRoute(_) => {
+                let place = place();
+                let joins =
+                    |work: &&mut Work| !work.alone && work.place == place && work.images.len() < MAX_PER_POD;
+                match self.queue.iter_mut().find(joins) {
+                    Some(work) => work.images.extend(images),
+                    None => self.queue.push_back(Work { place, images, memory: MEMORY, alone: false }),
+                }
+            }
+        }
+    }
+
+    fn finished(&self, target: usize) {
+        (self.on)(Update::Finished { image: self.with.plan.targets[target].reference.to_string(), target });
+    }
 }
 
 /// Whether a pod got anywhere.
 fn got_on(end: &GroupEnd) -> bool {
     end.images.iter().any(|image| matches!(image, ImageEnd::Read(..) | ImageEnd::Failed(_) | ImageEnd::Open))
-}
-
-/// What a person can do about a problem that the whole scan has.
-fn advice(with: &Coordination<'_>, end: &GroupEnd) -> Vec<String> {
-    let mut advice = Vec::new();
-    match &end.problem {
-        Some(Problem::Refused(error) | Problem::Watch(error) | Problem::Log(error)) => {
-            return error.check().into_iter().collect();
-        }
-        Some(Problem::ScannerImage(_)) => advice.push(
-            "put the scanner's image where the nodes can pull it, `kubectl clarity image push REF`, and name it, \
-             `kubectl clarity scan --scanner-image REF` (with --scanner-pull-secret NAME if it needs a credential); \
-             `kubectl clarity image save FILE` writes it to a file",
-        ),
-        Some(Problem::NoPod(_)) if with.config.parallelism > 1 => advice.push(
-            "where a quota has room for one scanner pod only: --parallelism 1",
-        ),
-        // It could be started only if it were another image's.
-        Some(Problem::Setup(text)) if text.contains(job::SCANNER) => advice.push(
-            "--scanner-image names an image without the scanner; `kubectl clarity image push REF` makes one with it",
-        ),
-        _ => {}
-    }
-    let is_issuer = |image: &job::ImageEnd| {
-        matches!(image, job::ImageEnd::Failed(Failure { kind: FailureKind::UnknownIssuer, .. }))
-    };
-    if end.images.iter().any(is_issuer) {
-        advice.push("give the authority of the registry's certificate: --registry-ca FILE");
-    }
-    advice.into_iter().map(ToOwned::to_owned).collect()
 }
 
 type Told = (Place, Vec<usize>, Progress);
@@ -198,22 +258,31 @@ type Told = (Place, Vec<usize>, Progress);
 fn run(
     with: &Coordination<'_>,
     work: Work,
+    user: User,
     number: usize,
     left: Duration,
     progress: tokio::sync::mpsc::UnboundedSender<Told>,
-) -> impl Future<Output = (Work, GroupEnd)> + Send + 'static {
+) -> impl Future<Output = (Work, User, GroupEnd)> + Send + 'static {
     let images = work.images.iter().map(|(target, route)| {
         let target = &with.plan.targets[*target];
         TaskImage {
             reference: target.routes[*route].reference.clone(),
             wanted: target.wanted.clone(),
             platform: target.platform.clone(),
+            mount: None,
         }
     });
     let task = PodTask {
         number,
         of: with.plan.groups.len(),
+        tolerations: work
+            .place
+            .node()
+            .and_then(|node| with.plan.tolerations.get(node).cloned())
+            .unwrap_or_default(),
         place: work.place.clone(),
+        user,
+        may_pull: with.config.read == Read::Pull,
         images: images.collect(),
         memory: work.memory,
         may_ask_for_memory: work.memory == MEMORY && with.config.max_memory > MEMORY,
@@ -231,40 +300,16 @@ fn run(
             let _ = progress.send((place.clone(), targets.clone(), event));
         };
         let end = job::follow(&client, &desired, work.images.len(), left, &stop, on).await;
-        (work, end)
+        (work, user, end)
     }
-}
-
-/// Queues what is tried next; the end if nothing is.
-fn follow_up(
-    step: Step,
-    target: usize,
-    targets: &[Target],
-    attempts: &[Attempts],
-    queue: &mut VecDeque<Work>,
-) -> Option<End> {
-    let route = attempts[target].route;
-    let place = targets[target].routes[route].place.clone();
-    let images = vec![(target, route)];
-    match step {
-        Step::Settled(end) => return Some(end),
-        Step::Alone(memory) => queue.push_back(Work { place, images, memory, alone: true }),
-        Step::Again | Step::NextRoute(_) => {
-            let joins =
-                |work: &&mut Work| !work.alone && work.place == place && work.images.len() < MAX_PER_POD;
-            match queue.iter_mut().find(joins) {
-                Some(work) => work.images.extend(images),
-                None => queue.push_back(Work { place, images, memory: MEMORY, alone: false }),
-            }
-        }
-    }
-    None
 }
 
 /// Deletes the Job unless it is to stay. Interrupted scans are cleaned up as a whole.
 fn remove(with: &Coordination<'_>, work: &Work, end: &GroupEnd, removing: &mut JoinSet<Option<String>>) {
     let all_read = end.images.iter().all(|image| matches!(image, ImageEnd::Read(..)));
     let keep = match with.config.keep_jobs {
+        // It is not what was asked for.
+        _ if matches!(end.problem, Some(Problem::Dropped(_))) => false,
         KeepJobs::Never => false,
         KeepJobs::Failed => !all_read,
         KeepJobs::Always => true,
@@ -284,45 +329,16 @@ fn remove(with: &Coordination<'_>, work: &Work, end: &GroupEnd, removing: &mut J
     });
 }
 
-fn note(notes: &mut Vec<String>, on: &impl Fn(Update), new: Vec<String>) {
-    for note in new {
-        if !notes.contains(&note) {
-            on(Update::Note(note.clone()));
-            notes.push(note);
-        }
-    }
-}
-
-fn say(on: &impl Fn(Update), targets: &[Target], place: &Place, images: &[usize], event: Progress) {
-    let image = |number: usize| images.get(number).copied();
-    match event {
-        Progress::Created => on(Update::Pod { namespace: place.namespace.clone(), stage: "job created" }),
-        Progress::Running => on(Update::Pod { namespace: place.namespace.clone(), stage: "scanner runs" }),
-        Progress::Finished { .. } => {}
-        Progress::Waiting(text) => {
-            on(Update::Waiting { job: format!("scanner pod in namespace {}", place.namespace), text });
-        }
-        Progress::Reading { image: number, read, total } => {
-            let Some(target) = image(number) else { return };
-            on(Update::Reading { image: name(targets, target), target, read, total });
-        }
-    }
-}
-
-fn name(targets: &[Target], target: usize) -> String {
-    targets[target].routes[0].reference.to_string()
-}
-
 /// Takes the SBOM out of the documents. What arrived is untrusted.
 fn read(end: End) -> ImageResult {
     match end {
         End::Failed(why) => ImageResult::Failed(why),
-        End::Read(outcome, documents) => {
+        End::Read(outcome, documents, by) => {
             let Some((_, bytes)) = documents.get(&DocumentName::Sbom) else {
                 return ImageResult::Failed("the scanner sent no SBOM".to_owned());
             };
             match cyclonedx::read(bytes) {
-                Ok(document) => ImageResult::Read(outcome, Box::new(document.sbom)),
+                Ok(document) => ImageResult::Read(outcome, Box::new(document.sbom), by),
                 Err(error) => ImageResult::Failed(format!("the scanner's SBOM cannot be read: {error}")),
             }
         }

@@ -192,12 +192,7 @@ fn entry_of(folder: BorrowedFd<'_>, name: &CStr, path: EntryPath) -> Result<(Ent
 }
 
 fn unreadable(error: Errno) -> GapCause {
-    let error = io::Error::from(error);
-    GapCause::Unreadable(match error.kind() {
-        io::ErrorKind::CrossesDevices => "another file system is mounted there".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
-        _ => error.to_string(),
-    })
+    io::Error::from(error).into()
 }
 
 /// A regular file, opened when it is first read.

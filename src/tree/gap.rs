@@ -1,5 +1,7 @@
 //! What could not be read, and why: named, never dropped.
 
+use std::io;
+
 use super::path::EntryPath;
 
 /// Most gaps of one walk that are named; the rest is counted.
@@ -31,9 +33,12 @@ pub enum GapCause {
         /// The cap in bytes.
         cap: u64,
     },
-    /// The operating system refused, or failed.
+    /// Reading failed.
     #[error("cannot be read: {0}")]
     Unreadable(String),
+    /// The user that reads may not open it: only a mount has owners that matter.
+    #[error("cannot be read: permission denied")]
+    Closed,
     /// It is not what its name says.
     #[error("is damaged: {0}")]
     Damaged(String),
@@ -46,6 +51,18 @@ pub enum GapCause {
     /// More of the same in other places.
     #[error("{0} more files or folders could not be read")]
     More(u64),
+}
+
+impl From<io::Error> for GapCause {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::Closed,
+            io::ErrorKind::CrossesDevices => {
+                Self::Unreadable("another file system is mounted there".to_owned())
+            }
+            _ => Self::Unreadable(error.to_string()),
+        }
+    }
 }
 
 /// Gaps of one walk: as many as people read are named, all are counted.
@@ -95,7 +112,7 @@ mod tests {
         let mut gaps = Gaps::default();
         for index in 0..1000_u64 {
             let path = EntryPath::new(index.to_string().as_bytes()).expect("valid");
-            gaps.push(path, GapCause::Unreadable("permission denied".to_owned()));
+            gaps.push(path, GapCause::Closed);
         }
         gaps.push(EntryPath::root(), GapCause::NeedsMemory { bytes: 7 });
         let gaps = gaps.into_vec();

@@ -11,8 +11,8 @@ pub const MAX_LINE: usize = 8 << 10;
 /// Most bytes of a message when unpacked.
 const MAX_MESSAGE: usize = 64 << 10;
 
-/// Marks a line as a frame of protocol version 1.
-const PREFIX: &str = "@clarity/1 ";
+/// Marks a line as a frame of this version of the protocol.
+const PREFIX: &str = "@clarity/2 ";
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::DocumentName;
 use crate::image::{Digest, Platform, Reference};
 
 /// The work of one pod.
@@ -11,6 +12,9 @@ pub struct Task {
     pub scan: String,
     /// The images to read, in this order.
     pub images: Vec<TaskImage>,
+    /// The documents that are made of each image: a container that mounts images has no credential for their configs, and
+    /// one that has it mounts no image.
+    pub documents: Vec<DocumentName>,
     /// Folders with pull secrets, in the order in which they are tried.
     pub pull_secrets: Vec<String>,
     /// Extra root certificates, PEM.
@@ -35,6 +39,9 @@ pub struct TaskImage {
     pub wanted: Wanted,
     /// The platform of the node; that of the scanner if it is not known.
     pub platform: Option<Platform>,
+    /// The folder where the kubelet has mounted it; without, its layers are streamed from the registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount: Option<String>,
 }
 
 /// What is to be read under a reference.

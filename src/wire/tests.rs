@@ -10,8 +10,9 @@ const SCAN: &str = "k7x2m";
 fn outcome() -> Outcome {
     Outcome {
         reference: "registry.test/a:1".parse().expect("valid"),
-        manifest: Digest::of(b"manifest"),
-        config: Digest::of(b"config"),
+        manifest: Some(Digest::of(b"manifest")),
+        config: Some(Digest::of(b"config")),
+        closed: 0,
         platform: Platform { os: "linux".into(), architecture: "amd64".into(), variant: None },
         approximate: None,
         partial: None,
@@ -178,7 +179,7 @@ proptest! {
     #[test]
     fn arbitrary_lines_never_panic(line in "\\PC{0,200}", framed in any::<bool>()) {
         let mut receiver = Receiver::new(SCAN, 3);
-        let line = if framed { format!("@clarity/1 {line}") } else { line };
+        let line = if framed { format!("@clarity/2 {line}") } else { line };
         receiver.accept(&line);
     }
 

@@ -3,25 +3,30 @@
 use std::collections::HashMap;
 use std::error::Error;
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use super::mount::{self, MountError, Mounted, Stop};
 use crate::image::{Digest, Platform, Reference};
 use crate::packages::{self, ReadContext, Record, Squashed};
 use crate::registry::{BlobReader, Image, Keyring, Layer, PullError, Registry};
 use crate::sbom::{Gap, Sbom, cyclonedx};
 use crate::tree::squash::{Stacked, Target};
 use crate::tree::{self, Budget, Limits, ReadError};
-use crate::wire::{FailureKind, TaskImage, Wanted};
+use crate::wire::{DocumentName, FailureKind, TaskImage, Wanted};
 
 /// Layers that are read at the same time. More than the cores of a scanner pod bring nothing.
 const LAYERS_AT_ONCE: usize = 4;
 
 /// Gaps that are named in the reason of a partial image; the SBOM names all.
 const GAPS_NAMED: usize = 3;
+
+/// Why an image whose container has not started is an approximation.
+const NOT_STARTED: &str = "its container has not started, so no digest is known; its tag was read";
 
 /// Reads the images of one pod. Keeps the records of layers, so that images that share one read it once.
 pub(super) struct ImageReader {
@@ -36,13 +41,17 @@ pub(super) struct ImageReader {
 
 /// What was read of an image.
 pub(super) struct ReadImage {
-    pub(super) manifest_digest: Digest,
-    pub(super) config_digest: Digest,
+    /// The reference that was read, by digest where that is known.
+    pub(super) reference: Reference,
+    pub(super) manifest_digest: Option<Digest>,
+    pub(super) config_digest: Option<Digest>,
     pub(super) platform: Platform,
     pub(super) approximate: Option<String>,
     pub(super) partial: Option<String>,
-    pub(super) sbom: Vec<u8>,
-    pub(super) config: Vec<u8>,
+    /// Files and folders that may not be opened.
+    pub(super) closed: u64,
+    pub(super) sbom: Option<Vec<u8>>,
+    pub(super) config: Option<Vec<u8>>,
     pub(super) bytes: u64,
 }
 
@@ -55,6 +64,12 @@ pub(super) enum ImageError {
     /// Neither the running digest nor the tag is there.
     #[error("neither the digest that runs nor the tag is in the registry any more")]
     Gone(#[source] PullError),
+    /// Only another image than the one that was asked for is to be had.
+    #[error("{0}")]
+    Another(String),
+    /// The kubelet's mount is not there, or cannot be read.
+    #[error(transparent)]
+    Mount(#[from] MountError),
     /// A layer is damaged.
     #[error("layer {layer} is damaged")]
     Layer {
@@ -126,9 +141,85 @@ impl ImageReader {
         self.progress.clone()
     }
 
-    /// Reads one image.
-    pub(super) async fn read(&mut self, asked: &TaskImage) -> Result<ReadImage, ImageError> {
+    /// Makes these documents of one image.
+    pub(super) async fn read(
+        &mut self,
+        asked: &TaskImage,
+        documents: &[DocumentName],
+    ) -> Result<ReadImage, ImageError> {
         self.progress.begin(0);
+        match (&asked.mount, documents) {
+            (Some(folder), _) => self.read_mount(asked, folder).await,
+            (None, [DocumentName::Config]) => self.read_config(asked).await,
+            (None, _) => self.read_stream(asked).await,
+        }
+    }
+
+    /// Reads the image where the kubelet has mounted it. Its manifest, layers and config are not there.
+    async fn read_mount(&mut self, asked: &TaskImage, folder: &str) -> Result<ReadImage, ImageError> {
+        let platform = asked.platform.clone().unwrap_or_else(Platform::of_this_program);
+        let (limits, budget) = (self.limits.clone(), self.budget.clone());
+        let folder = PathBuf::from(folder);
+        let (stopping, stop) = Stop::new();
+        let read = in_thread(move || mount::read(&folder, &limits, &budget, &stop)).await?;
+        drop(stopping);
+        let Mounted { sbom, closed, needs_memory } = read?;
+        if let Some(bytes) = needs_memory.filter(|_| self.may_ask_for_memory) {
+            return Err(ImageError::NeedsMemory(bytes));
+        }
+        let reference = match &asked.wanted {
+            Wanted::Manifest(digest) => asked.reference.at(digest.clone()),
+            Wanted::Config(_) | Wanted::Reference => asked.reference.clone(),
+        };
+        let is_by_tag = asked.wanted == Wanted::Reference && asked.reference.digest.is_none();
+        let config_digest = match &asked.wanted {
+            Wanted::Config(digest) => Some(digest.clone()),
+            Wanted::Manifest(_) | Wanted::Reference => None,
+        };
+        let subject = cyclonedx::Subject {
+            reference: Some(reference.clone()),
+            config: config_digest.clone(),
+            platform: Some(platform.clone()),
+            analysers: Some(packages::analysers()),
+            ..cyclonedx::Subject::default()
+        };
+        Ok(ReadImage {
+            sbom: Some(cyclonedx::write(&sbom, &subject).map_err(ImageError::Sbom)?),
+            config: None,
+            partial: in_words(&sbom.gaps),
+            closed,
+            reference,
+            manifest_digest: None,
+            config_digest,
+            platform,
+            approximate: is_by_tag.then(|| NOT_STARTED.to_owned()),
+            bytes: 0,
+        })
+    }
+
+    /// Asks the registry for the config of the very image, and for nothing else.
+    async fn read_config(&mut self, asked: &TaskImage) -> Result<ReadImage, ImageError> {
+        let platform = asked.platform.clone().unwrap_or_else(Platform::of_this_program);
+        let (image, approximate) = self.look_up(asked, &platform).await?;
+        if let Some(another) = approximate.filter(|_| asked.wanted != Wanted::Reference) {
+            return Err(ImageError::Another(another));
+        }
+        Ok(ReadImage {
+            reference: asked.reference.at(image.manifest_digest.clone()),
+            sbom: None,
+            config: Some(super::config::document(&image.config)),
+            partial: None,
+            closed: 0,
+            manifest_digest: Some(image.manifest_digest),
+            config_digest: Some(image.config_digest),
+            platform,
+            approximate: None,
+            bytes: 0,
+        })
+    }
+
+    /// Streams the layers of one image.
+    async fn read_stream(&mut self, asked: &TaskImage) -> Result<ReadImage, ImageError> {
         let platform = asked.platform.clone().unwrap_or_else(Platform::of_this_program);
         let (image, approximate) = self.look_up(asked, &platform).await?;
         let reference = asked.reference.at(image.manifest_digest.clone());
@@ -142,7 +233,7 @@ impl ImageReader {
             other => other?,
         };
         let subject = cyclonedx::Subject {
-            reference: Some(reference),
+            reference: Some(reference.clone()),
             manifest: Some(image.manifest_digest.clone()),
             config: Some(image.config_digest.clone()),
             platform: Some(platform.clone()),
@@ -151,11 +242,13 @@ impl ImageReader {
             created: None,
         };
         Ok(ReadImage {
-            sbom: cyclonedx::write(&sbom, &subject).map_err(ImageError::Sbom)?,
-            config: super::config::document(&image.config),
+            sbom: Some(cyclonedx::write(&sbom, &subject).map_err(ImageError::Sbom)?),
+            config: Some(super::config::document(&image.config)),
             partial: in_words(&sbom.gaps),
-            manifest_digest: image.manifest_digest,
-            config_digest: image.config_digest,
+            closed: 0,
+            reference,
+            manifest_digest: Some(image.manifest_digest),
+            config_digest: Some(image.config_digest),
             platform,
             approximate,
             bytes: self.progress.get().0,
@@ -203,10 +296,7 @@ impl ImageReader {
                 };
                 Ok((image, (!is_same).then(why)))
             }
-            Wanted::Reference => {
-                let why = "its container has not started, so no digest is known; its tag was read";
-                Ok((by_tag().await?, Some(why.to_owned())))
-            }
+            Wanted::Reference => Ok((by_tag().await?, Some(NOT_STARTED.to_owned()))),
         }
     }
 
@@ -338,7 +428,8 @@ impl ImageError {
     pub(super) fn kind(&self) -> FailureKind {
         match self {
             Self::Pull(error) => pull_kind(error),
-            Self::Gone(_) => FailureKind::Gone,
+            Self::Gone(_) | Self::Another(_) => FailureKind::Gone,
+            Self::Mount(error) => error.kind(),
             Self::Layer { .. } => FailureKind::Damaged,
             Self::NeedsMemory(bytes) => FailureKind::NeedsMemory(*bytes),
             Self::Sbom(_) | Self::Internal(_) => FailureKind::Other,

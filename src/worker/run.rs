@@ -7,9 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::image::{ImageError, ImageReader, ReadImage};
 use crate::VERSION;
 use crate::registry::{Format, Keyring, ProxySettings, Registry, Settings, SettingsError};
-use crate::wire::{
-    Document, DocumentName, Failure, FailureKind, MAX_IMAGES, Outcome, SendError, Sender, Task, TaskImage,
-};
+use crate::wire::{Document, DocumentName, Failure, FailureKind, MAX_IMAGES, Outcome, SendError, Sender, Task};
 
 /// How often progress is said.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -95,12 +93,12 @@ pub async fn run<W: Write + Send + 'static>(
         let started = Instant::now();
         let saying = tokio::spawn(say_progress(Arc::clone(&sender), number, reader.progress()));
         let left = share(deadline.saturating_duration_since(started), count - number);
-        let read = tokio::time::timeout(left, reader.read(image)).await;
+        let read = tokio::time::timeout(left, reader.read(image, &task.documents)).await;
         saying.abort();
         // Only when it is gone is nothing said about an image that has ended. Being aborted is its usual end.
         let _ = saying.await;
         match read {
-            Ok(Ok(read)) => send(&sender, number, &read, image, started)?,
+            Ok(Ok(read)) => send(&sender, number, read, started)?,
             Ok(Err(error)) => lock(&sender).failed(number, failure(&error))?,
             Err(_) => {
                 let (read, total) = reader.progress().get();
@@ -131,21 +129,22 @@ fn share(left: Duration, images: u32) -> Duration {
 fn send<W: Write>(
     sender: &Mutex<Sender<W>>,
     number: u32,
-    read: &ReadImage,
-    asked: &TaskImage,
+    read: ReadImage,
     started: Instant,
 ) -> Result<(), SendError> {
-    let documents = [
-        Document { name: DocumentName::Sbom, version: 1, bytes: &read.sbom },
-        Document { name: DocumentName::Config, version: 1, bytes: &read.config },
-    ];
+    let documents = [(DocumentName::Sbom, &read.sbom), (DocumentName::Config, &read.config)];
+    let documents: Vec<Document<'_>> = documents
+        .into_iter()
+        .filter_map(|(name, bytes)| Some(Document { name, version: 1, bytes: bytes.as_ref()? }))
+        .collect();
     let outcome = Outcome {
-        reference: asked.reference.at(read.manifest_digest.clone()),
-        manifest: read.manifest_digest.clone(),
-        config: read.config_digest.clone(),
-        platform: read.platform.clone(),
-        approximate: read.approximate.clone(),
-        partial: read.partial.clone(),
+        reference: read.reference,
+        manifest: read.manifest_digest,
+        config: read.config_digest,
+        platform: read.platform,
+        approximate: read.approximate,
+        partial: read.partial,
+        closed: read.closed,
         bytes: read.bytes,
         millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     };

@@ -22,8 +22,8 @@ pub(crate) struct Environment {
     pub(crate) scanner: String,
     /// The same where a credential is needed.
     pub(crate) private_scanner: String,
-    /// Folder whose pods the kubelet of the first node runs by itself.
-    pub(crate) static_pods: PathBuf,
+    /// Folder with a folder for each node.
+    nodes: PathBuf,
     images: PathBuf,
     cache: PathBuf,
 }
@@ -68,7 +68,7 @@ impl Environment {
             public,
             registry_ca,
             credential: (variable("CLARITY_REGISTRY_USER")?, variable("CLARITY_REGISTRY_PASSWORD")?),
-            static_pods: PathBuf::from(variable("CLARITY_STATIC_PODS")?),
+            nodes: PathBuf::from(variable("CLARITY_NODES")?),
             images: PathBuf::from(variable("CLARITY_IMAGES")?),
             cache,
         })
@@ -94,9 +94,54 @@ impl Environment {
         text.lines().map(|line| line.split('\t').map(ToOwned::to_owned).collect()).collect()
     }
 
+    /// Folder whose pods the kubelet of the first node runs by itself.
+    pub(crate) fn static_pods(&self) -> PathBuf {
+        self.nodes.join("node1/manifests")
+    }
+
+    /// Lets the nodes pull from a registry of this machine, as long as the result lives.
+    pub(crate) fn trust(&self, host: &str) -> Trust {
+        let port = host.rsplit(':').next().expect("a port");
+        let ca = &self.registry_ca;
+        let text =
+            format!("server = \"https://{host}\"\n[host.\"https://10.99.0.254:{port}\"]\n  ca = \"{ca}\"\n");
+        let folders = ["node1", "node2"].map(|node| self.nodes.join(node).join("certs.d").join(host));
+        for folder in &folders {
+            std::fs::create_dir_all(folder).expect("room");
+            std::fs::write(folder.join("hosts.toml"), &text).expect("room");
+        }
+        Trust(folders)
+    }
+
+    /// Runs containerd's own client on a node, in the namespace of Kubernetes; what it printed.
+    ///
+    /// # Panics
+    /// It failed.
+    #[track_caller]
+    pub(crate) fn ctr(&self, node: &str, arguments: &[&str]) -> String {
+        let socket = self.nodes.join(node).join("containerd.sock").display().to_string();
+        let output =
+            Command::new("ctr").args(["-a", &socket, "-n", "k8s.io"]).args(arguments).output().expect("ctr");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ctr {}: {said}", arguments.join(" "));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
     /// A file of the cluster's own certificate authority.
     pub(crate) fn pki(&self, name: &str) -> PathBuf {
         self.cache.join("cluster/pki").join(name)
+    }
+}
+
+/// What a runtime was told of a registry; taken back in the end.
+pub(crate) struct Trust([PathBuf; 2]);
+
+impl Drop for Trust {
+    fn drop(&mut self) {
+        for folder in &self.0 {
+            // Nothing is left to do if it cannot be removed.
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 }
 

@@ -24,13 +24,21 @@ pub(crate) enum PullSecret {
 impl Namespace {
     /// Makes one with these objects in it.
     pub(crate) fn new(topic: &str, secret: PullSecret, objects: Vec<Value>) -> Self {
+        Self::with_labels(topic, secret, &json!({}), objects)
+    }
+
+    /// One with more labels.
+    pub(crate) fn with_labels(topic: &str, secret: PullSecret, more: &Value, objects: Vec<Value>) -> Self {
         let namespace = Self { name: format!("test-{topic}-{}", random_suffix()) };
         let accounts = match secret {
             PullSecret::OnServiceAccount => json!([{"name": "registry"}]),
             PullSecret::None | PullSecret::ForPods => json!([]),
         };
         // A pod gets its account's secrets when it is created, so these come first.
-        let labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        let mut labels = json!({"pod-security.kubernetes.io/enforce": "restricted"});
+        for (name, value) in more.as_object().expect("labels") {
+            labels[name] = value.clone();
+        }
         let mut items = vec![
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace.name, "labels": labels}}),
             json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"},
@@ -68,6 +76,23 @@ impl Namespace {
     /// Waits until all its pods run.
     pub(crate) fn wait_until_ready(&self) {
         kubectl(&["wait", "-n", &self.name, "--for=condition=Ready", "--timeout=60s", "pod", "--all"]);
+    }
+
+    /// A service account with one of the cluster's own roles in this namespace only; its name as a user.
+    pub(crate) fn account_with(&self, role: &str) -> String {
+        self.add(vec![
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": role}}),
+            json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": role},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+                "subjects": [{"kind": "ServiceAccount", "name": role, "namespace": self.name}]}),
+        ]);
+        let user = format!("system:serviceaccount:{}:{role}", self.name);
+        wait_for("the rights of the account", 10, || {
+            let mut can_i = std::process::Command::new("kubectl");
+            can_i.args(["auth", "can-i", "list", "pods", "-n", &self.name, "--as", &user]);
+            can_i.output().expect("kubectl starts").status.success().then_some(())
+        });
+        user
     }
 
     /// Names of what scans have created and not yet removed.
@@ -122,6 +147,12 @@ pub(crate) fn running_pod(name: &str, image: &str) -> Value {
         "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
         "containers": [{"name": name, "image": image,
             "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}}}]}})
+}
+
+/// The same pod on this very node.
+pub(crate) fn on_node(node: &str, mut pod: Value) -> Value {
+    pod["spec"]["nodeName"] = json!(node);
+    pod
 }
 
 /// The same pod with the pull secret of its namespace.

@@ -24,7 +24,7 @@ fn static_pod_is_scanned_as_a_workload_of_its_own() {
     let namespace = Namespace::new("static", PullSecret::None, Vec::new());
     let mut pod = running_pod("static", &format!("{}/apps/multi:3", environment.public));
     pod["metadata"]["namespace"] = json!(namespace.name);
-    let manifest = Manifest(environment.static_pods.join(format!("{}.json", namespace.name)));
+    let manifest = Manifest(environment.static_pods().join(format!("{}.json", namespace.name)));
     std::fs::write(&manifest.0, pod.to_string()).expect("room");
     wait_for("the mirror of the static pod", 40, || {
         (!kubectl(&["get", "pods", "-n", &namespace.name, "-o", "name"]).is_empty()).then_some(())

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub(crate) struct SlowRegistry {
     /// The image by its digest, as pods name it.
     pub(crate) image: String,
     gate: Arc<Gate>,
+    is_down: Arc<AtomicBool>,
 }
 
 /// What stands in the middle of every layer.
@@ -56,14 +58,29 @@ impl SlowRegistry {
         // All addresses: only the cluster's side of the machine is reached from its pods.
         let listener = TcpListener::bind(("0.0.0.0", 0)).expect("a port");
         let port = listener.local_addr().expect("it is bound").port();
+        let is_down = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&is_down);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
+                if ended.load(Ordering::Relaxed) {
+                    continue;
+                }
                 let (tls, content) = (Arc::clone(&tls), Arc::clone(&content));
                 // A client that goes away is none of our concern.
                 std::thread::spawn(move || serve(stream, tls, &content));
             }
         });
-        Self { image: format!("host.clarity.test:{port}/slow@{digest}"), gate }
+        Self { image: format!("host.clarity.test:{port}/slow@{digest}"), gate, is_down }
+    }
+
+    /// Name and port of the registry.
+    pub(crate) fn host(&self) -> &str {
+        self.image.split('/').next().expect("a host")
+    }
+
+    /// Hangs up on everybody who comes from now on.
+    pub(crate) fn go_down(&self) {
+        self.is_down.store(true, Ordering::Relaxed);
     }
 
     /// Waits until so many readers have come to the middle of a layer.

@@ -9,7 +9,7 @@ use crate::namespace::Namespace;
 use crate::plugin::{Ended, Plugin, state};
 
 /// The Role that the README prints.
-fn role_of_the_readme() -> Value {
+pub(crate) fn role_of_the_readme() -> Value {
     let readme = include_str!("../../README.md");
     let (_, rest) = readme.split_once("```yaml\n").expect("the README prints a Role");
     let (role, _) = rest.split_once("```").expect("the block ends");
@@ -27,7 +27,7 @@ fn role_of_the_readme() -> Value {
 }
 
 /// Gives a service account of the namespace these rules; its name as a user.
-fn account(namespace: &Namespace, name: &str, rules: &Value) -> String {
+pub(crate) fn account(namespace: &Namespace, name: &str, rules: &Value) -> String {
     let binding = json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding",
         "metadata": {"name": name},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},

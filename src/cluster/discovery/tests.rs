@@ -7,7 +7,7 @@ fn pod(value: serde_json::Value) -> ApiPod {
 }
 
 fn found(value: serde_json::Value) -> Vec<Container> {
-    containers_of(&pod(value), &BTreeMap::new(), &BTreeMap::new())
+    containers_of(&pod(value), &Facts::default(), &BTreeMap::new())
 }
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -92,7 +92,7 @@ fn a_target_without_pods_is_an_error_that_names_it() {
         targets: vec![target("pod/p"), target("deploy/cart")],
         ..Scope::default()
     };
-    let mut discovery = Discovery { containers, notes: Vec::new() };
+    let mut discovery = Discovery { containers, ..Discovery::default() };
     let error = select_targets(&mut discovery, &scope).expect_err("no such deployment");
     assert_eq!(error.to_string(), r#"no pods of deployment/cart in namespace "shop""#);
 }

@@ -1,8 +1,12 @@
+use k8s_openapi::api::core::v1::{Container, EnvVar, ResourceRequirements};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use serde_json::json;
 
 use super::*;
 use crate::image::Digest;
-use crate::wire::Wanted;
+use crate::job::MEMORY;
+use crate::plan::Reader;
+use crate::wire::{DocumentName, LOG_BUDGET, LOG_BUDGET_ALONE, Task, Wanted};
 
 fn settings() -> JobSettings {
     JobSettings {
@@ -22,11 +26,15 @@ fn task(images: usize) -> PodTask {
         reference: "registry.test/shop/cart:1".parse().expect("valid"),
         wanted: Wanted::Manifest(Digest::of(&[n])),
         platform: None,
+        mount: None,
     };
     PodTask {
         number: 2,
         of: 3,
-        place: Place { namespace: "shop".into(), pull_secrets: vec!["pull".into()] },
+        place: Place { namespace: "shop".into(), pull_secrets: vec!["pull".into()], reader: Reader::Stream },
+        user: User::Nobody,
+        tolerations: Vec::new(),
+        may_pull: false,
         images: (0..u8::try_from(images).expect("few")).map(image).collect(),
         memory: MEMORY,
         may_ask_for_memory: true,
@@ -185,7 +193,103 @@ fn what_webhooks_change_is_said() {
             "admission changed the scanner's pull policy to Always",
             "admission lowered the scanner's memory limit to 64Mi",
             "admission gave the scanner pod a token of the API, which it does not need",
-            "admission removed the mount /run/clarity/pull-secrets/0 of a pull secret",
+            "admission removed the mount /run/clarity/pull-secrets/0",
         ]
     );
+}
+
+/// Two images that a node has.
+fn mounting(user: User) -> Job {
+    let mut task = task(2);
+    task.place.reader = Reader::Mount { node: Some("node2".into()) };
+    task.images[1].wanted = Wanted::Config(Digest::of(b"loaded by hand"));
+    task.tolerations = vec![facts::Toleration { key: Some("gpu".into()), ..facts::Toleration::default() }];
+    desired_job(&PodTask { user, ..task }, &settings())
+}
+
+fn told(container: &Container) -> Task {
+    let variable = container.env.as_ref().and_then(|env| env[0].value.clone()).expect("a task");
+    serde_json::from_str(&variable).expect("a task")
+}
+
+#[test]
+fn images_are_mounted_by_digest_on_their_node_and_never_pulled() {
+    let pod = pod_of(&mounting(User::RootOfNamespace));
+    let volumes = serde_json::to_value(&pod.volumes).expect("json");
+    let by_digest = format!("registry.test/shop/cart@{}", Digest::of(&[0]));
+    assert_eq!(
+        volumes[1],
+        json!({"name": "image-0", "image": {"reference": by_digest, "pullPolicy": "Never"}})
+    );
+    let by_config = Digest::of(b"loaded by hand").to_string();
+    assert_eq!(
+        volumes[2],
+        json!({"name": "image-1", "image": {"reference": by_config, "pullPolicy": "Never"}})
+    );
+    let affinity = serde_json::to_value(&pod.affinity).expect("json");
+    let terms =
+        &affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"];
+    let by_name = json!({"key": "metadata.name", "operator": "In", "values": ["node2"]});
+    assert_eq!(*terms, json!([{"matchFields": [by_name]}]));
+    assert_eq!(pod.tolerations.expect("some")[1].key.as_deref(), Some("gpu"));
+}
+
+#[test]
+fn what_mounts_images_has_no_credential_and_what_has_one_sees_no_image() {
+    let pod = pod_of(&mounting(User::RootOfNamespace));
+    let paths = |container: &Container| {
+        container.volume_mounts.iter().flatten().map(|mount| mount.mount_path.clone()).collect::<Vec<_>>()
+    };
+    let [scan, config] = &pod.containers[..] else { panic!("two containers") };
+    assert_eq!(paths(scan), ["/run/clarity/images/0", "/run/clarity/images/1"]);
+    assert_eq!(paths(config), ["/run/clarity/pull-secrets/0"]);
+    let (scan, config) = (told(scan), told(config));
+    assert_eq!((scan.documents, scan.pull_secrets), (vec![DocumentName::Sbom], Vec::new()));
+    assert_eq!(scan.images[1].mount.as_deref(), Some("/run/clarity/images/1"));
+    assert_eq!(config.documents, [DocumentName::Config]);
+    assert!(config.images.iter().all(|image| image.mount.is_none()));
+}
+
+#[test]
+fn each_user_is_said_in_the_terms_of_the_pod() {
+    let said = |user| {
+        let pod = pod_of(&mounting(user));
+        let of_pod = pod.security_context.expect("one");
+        let of = |number: usize| pod.containers[number].security_context.clone().expect("one");
+        (pod.host_users, of_pod.run_as_user, of_pod.run_as_non_root, of(0).run_as_non_root, of(1).run_as_user)
+    };
+    assert_eq!(said(User::RootOfNamespace), (Some(false), Some(0), None, None, Some(65532)));
+    assert_eq!(said(User::Nobody), (None, Some(65532), Some(true), Some(true), None));
+    assert_eq!(said(User::Assigned), (None, None, Some(true), Some(true), None));
+}
+
+#[test]
+fn a_pod_without_its_image_volumes_is_not_believed() {
+    let job = mounting(User::RootOfNamespace);
+    assert_eq!(distrust(&job, &pod_of(&job)), None);
+
+    let mut without_image = pod_of(&job);
+    without_image.volumes.as_mut().expect("some")[1].image = None;
+    let mut other_image = pod_of(&job);
+    let volume = other_image.volumes.as_mut().expect("some")[1].image.as_mut().expect("one");
+    volume.reference = Some("mirror.test/cart:1".into());
+    let mut without_mount = pod_of(&job);
+    without_mount.containers[0].volume_mounts = None;
+    for pod in [without_image, other_image, without_mount] {
+        let change = distrust(&job, &pod).expect("a change");
+        assert!(change.is_of_volumes, "{}", change.text);
+    }
+    let mut on_host = pod_of(&job);
+    on_host.host_users = None;
+    assert!(distrust(&job, &on_host).is_some_and(|change| !change.is_of_volumes));
+}
+
+#[test]
+fn a_pull_policy_that_is_rewritten_is_said() {
+    let job = mounting(User::Nobody);
+    let mut pod = pod_of(&job);
+    pod.volumes.as_mut().expect("some")[2].image.as_mut().expect("one").pull_policy = Some("Always".into());
+    assert_eq!(distrust(&job, &pod), None, "by digest it still is the image that was asked for");
+    let notes = alterations(&job, &pod);
+    assert!(notes.len() == 1 && notes[0].contains("pull policy of sha256:"), "{notes:?}");
 }

@@ -54,7 +54,7 @@ impl<'a> Passing<'a> {
         self.take(to.min(LOOKED_THROUGH))?;
         if self.position < to {
             let skipped = self.content.skip_to(to);
-            skipped.map_err(|error| GapCause::Unreadable(error.to_string()))?;
+            skipped.map_err(GapCause::from)?;
             self.window.clear();
             self.position = to;
         }
@@ -70,7 +70,7 @@ impl<'a> Passing<'a> {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(GapCause::Unreadable(error.to_string())),
+                Err(error) => return Err(error.into()),
             };
             self.window.extend_from_slice(&chunk[..count]);
             self.position = self.position.saturating_add(u64_of(count));

@@ -45,11 +45,11 @@ pub(super) fn metadata(egg: &mut dyn Content, cap: u64) -> Result<Option<Vec<u8>
             return Err(damaged("the zip has no sizes before its members"));
         }
         if name == MEMBER {
-            egg.skip_to(data).map_err(unreadable)?;
+            egg.skip_to(data)?;
             return inflate(egg.take(size), method, cap).map(Some);
         }
         position = data + size;
-        egg.skip_to(position).map_err(unreadable)?;
+        egg.skip_to(position)?;
     }
     Err(damaged("the zip has no EGG-INFO/PKG-INFO"))
 }
@@ -61,7 +61,7 @@ fn inflate(member: impl Read, method: u16, cap: u64) -> Result<Vec<u8>, GapCause
         DEFLATED => DeflateDecoder::new(member).take(cap + 1).read_to_end(&mut bytes),
         _ => return Err(damaged("the zip is compressed in a way that eggs are not")),
     };
-    read.map_err(unreadable)?;
+    read?;
     let size = as_u64(bytes.len());
     if size > cap { Err(GapCause::TooLarge { size, cap }) } else { Ok(bytes) }
 }
@@ -74,7 +74,7 @@ fn fill(egg: &mut dyn Content, bytes: &mut [u8]) -> Result<bool, GapCause> {
             Ok(0) => return Ok(false),
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(unreadable(error)),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(true)
@@ -90,9 +90,4 @@ fn as_u64(length: usize) -> u64 {
 
 fn damaged(why: &str) -> GapCause {
     GapCause::Damaged(why.to_owned())
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "as map_err has it")]
-fn unreadable(error: io::Error) -> GapCause {
-    GapCause::Unreadable(error.to_string())
 }

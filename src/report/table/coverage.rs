@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{TableOptions, workload_name};
 use crate::report::text::{first_of, plural, sanitize, wrap};
 use crate::report::workloads::badness;
-use crate::report::{Coverage, Report};
+use crate::report::{Coverage, ReadBy, Report};
 
 /// How many containers with the same reason, or images without data, are named.
 const NAMED: usize = 8;
@@ -22,6 +22,9 @@ pub(super) fn coverage(report: &Report, options: TableOptions) -> String {
         plural(report.containers.len(), "container")
     );
     let mut text = format!("Coverage\n{}", wrap(&numbers, 2, options.width));
+    if let Some(ways) = ways(report) {
+        text.push_str(&wrap(&ways, 2, options.width));
+    }
 
     let mut reasons: BTreeMap<(usize, &str, &str), BTreeSet<String>> = BTreeMap::new();
     for container in &report.containers {
@@ -36,6 +39,28 @@ pub(super) fn coverage(report: &Report, options: TableOptions) -> String {
         text.push_str(&list(containers, options));
     }
     text
+}
+
+/// Where the images were read.
+fn ways(report: &Report) -> Option<String> {
+    let ways = || report.images.iter().filter_map(|image| image.read_by.as_ref());
+    let streamed = ways().filter(|way| **way == ReadBy::Stream).count();
+    let mounted = ways().count() - streamed;
+    let nodes: Vec<String> = ways()
+        .filter_map(|way| match way {
+            ReadBy::Volume { node, .. } => {
+                Some(sanitize(node.as_deref().unwrap_or("a node of the cluster's choice")))
+            }
+            ReadBy::Stream => None,
+        })
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
+    let on_nodes = format!("{} mounted on {}", plural(mounted, "image"), first_of(&nodes, NAMED));
+    let parts = [(mounted, on_nodes), (streamed, format!("{} streamed", plural(streamed, "image")))];
+    let parts: Vec<String> =
+        parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, words)| words).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// Ecosystems without advisories, and the images that have packages of them.

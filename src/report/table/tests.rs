@@ -5,6 +5,7 @@ use insta::assert_snapshot;
 use super::*;
 use crate::image::{Digest, Platform};
 use crate::package::Distro;
+use crate::report::ReadBy;
 use crate::report::{AdvisoryInfo, ContainerReport, Finding, ImageReport, REPORT_VERSION, ScanInfo, State};
 use crate::severity::Severity;
 
@@ -44,6 +45,7 @@ fn image(name: &str, distro: (&str, &str), state: State, findings: Vec<Finding>)
         reference,
         platform: Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None },
         state,
+        read_by: None,
         distro: Some(Distro {
             id: distro.0.to_owned(),
             version_id: Some(distro.1.to_owned()),
@@ -87,6 +89,16 @@ fn report(containers: Vec<ContainerReport>, images: Vec<ImageReport>) -> Report 
         images,
         notes: Vec::new(),
     }
+}
+
+#[test]
+fn where_images_were_read_is_told_beside_the_coverage() {
+    let node = |name: &str| Some(ReadBy::Volume { node: Some(name.to_owned()), user: "user 65532".to_owned() });
+    let images = [node("n2"), node("n1"), node("n2"), Some(ReadBy::Stream), None]
+        .map(|read_by| ImageReport { read_by, ..image("a", ("debian", "12"), State::Scanned, Vec::new()) });
+    let containers = vec![container("shop/pod/a", "a", "web", State::Scanned, Some(0))];
+    let text = render(&report(containers, images.into()), &TableOptions::default());
+    assert!(text.contains("\n  3 images mounted on n1, n2, 1 image streamed\n"), "{text}");
 }
 
 /// One image used by two workloads, one that failed in all replicas, one that is clean.

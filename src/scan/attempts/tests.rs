@@ -1,20 +1,28 @@
 use super::*;
 use crate::image::Digest;
+use std::collections::BTreeSet;
+
 use crate::plan::{Place, Route};
 use crate::wire::Wanted;
 
 const LIMITS: Limits = Limits { max_memory: 1 << 30 };
 
+fn place(namespace: &str, reader: Reader) -> Place {
+    Place { namespace: namespace.to_owned(), pull_secrets: Vec::new(), reader }
+}
+
 /// An image with a route in each of these namespaces.
 fn target(namespaces: &[&str]) -> Target {
     let route = |namespace: &&str| Route {
-        place: Place { namespace: (*namespace).to_owned(), pull_secrets: Vec::new() },
+        place: place(namespace, Reader::Stream),
         reference: "registry.test/a:1".parse().expect("valid"),
     };
     Target {
         wanted: Wanted::Manifest(Digest::of(b"a")),
+        reference: "registry.test/a:1".parse().expect("valid"),
         platform: None,
         routes: namespaces.iter().map(route).collect(),
+        obstacles: BTreeSet::new(),
     }
 }
 
@@ -24,11 +32,11 @@ fn failure(kind: FailureKind) -> ImageEnd {
 
 /// A pod that ended so, without having got anywhere.
 fn pod(problem: &Problem) -> PodEnd<'_> {
-    PodEnd { problem: Some(problem), got_on: false }
+    PodEnd { user: User::Nobody, problem: Some(problem), has_descended: false, got_on: false }
 }
 
 /// A pod that did all its work.
-const WELL: PodEnd<'_> = PodEnd { problem: None, got_on: true };
+const WELL: PodEnd<'_> = PodEnd { user: User::Nobody, problem: None, has_descended: false, got_on: true };
 
 fn settled(why: &str) -> Step {
     Step::Settled(End::Failed(why.to_owned()))
@@ -102,11 +110,12 @@ fn what_is_no_image_is_not_tried_again() {
 fn read(approximate: Option<&str>) -> ImageEnd {
     let outcome = Outcome {
         reference: "registry.test/a:1".parse().expect("valid"),
-        manifest: Digest::of(b"a"),
-        config: Digest::of(b"c"),
+        manifest: Some(Digest::of(b"a")),
+        config: Some(Digest::of(b"c")),
         platform: crate::image::Platform::of_this_program(),
         approximate: approximate.map(ToOwned::to_owned),
         partial: None,
+        closed: 0,
         bytes: 0,
         millis: 0,
     };
@@ -123,7 +132,7 @@ fn in_another_repository(mut target: Target) -> Target {
 fn the_rest_behind_any_number_of_killers_is_read() {
     let target = target(&["a"]);
     let mut attempts = Attempts::default();
-    let fell = PodEnd { problem: Some(&Problem::OutOfMemory), got_on: true };
+    let fell = PodEnd { got_on: true, ..pod(&Problem::OutOfMemory) };
     for _ in 0..10 {
         assert_eq!(attempts.next(&target, ImageEnd::NotReached, fell, LIMITS), Step::Again);
     }
@@ -135,12 +144,12 @@ fn a_tag_that_moved_is_the_answer_only_when_no_repository_has_what_runs() {
     let mut attempts = Attempts::default();
     assert_eq!(attempts.next(&target, read(Some("moved")), WELL, LIMITS), Step::NextRoute(1));
     let exact = attempts.next(&target, read(None), WELL, LIMITS);
-    assert!(matches!(exact, Step::Settled(End::Read(outcome, _)) if outcome.approximate.is_none()));
+    assert!(matches!(exact, Step::Settled(End::Read(outcome, ..)) if outcome.approximate.is_none()));
 
     let mut attempts = Attempts::default();
     attempts.next(&target, read(Some("moved")), WELL, LIMITS);
     let nearest = attempts.next(&target, failure(FailureKind::Gone), WELL, LIMITS);
-    assert!(matches!(nearest, Step::Settled(End::Read(outcome, _)) if outcome.approximate.is_some()));
+    assert!(matches!(nearest, Step::Settled(End::Read(outcome, ..)) if outcome.approximate.is_some()));
 }
 
 #[test]
@@ -161,7 +170,7 @@ fn no_image_takes_more_than_a_few_pods() {
     while let Step::NextRoute(_) = attempts.next(&target, failure(FailureKind::Unauthorized), WELL, LIMITS) {
         steps += 1;
     }
-    assert_eq!(steps, ROUTES - 1);
+    assert_eq!(steps, STREAMS - 1);
 }
 
 #[test]
@@ -171,4 +180,100 @@ fn an_image_that_was_alone_already_still_gets_more_memory_once() {
     attempts.next(&target, failure(FailureKind::NeedsOwnLog), WELL, LIMITS);
     let step = attempts.next(&target, ImageEnd::Open, pod(&Problem::OutOfMemory), LIMITS);
     assert_eq!(step, Step::Alone(MEMORY * 4));
+}
+
+/// An image on these nodes, and in its registry.
+fn mounted(nodes: &[&str]) -> Target {
+    let mut target = target(&["a"]);
+    let stream = target.routes.remove(0);
+    let route = |node: &&str| Route {
+        place: place("a", Reader::Mount { node: Some((*node).to_owned()) }),
+        reference: stream.reference.clone(),
+    };
+    target.routes = nodes.iter().map(route).chain([stream.clone()]).collect();
+    target
+}
+
+#[test]
+fn what_one_node_cannot_mount_another_may_and_then_the_registry() {
+    let target = mounted(&["n1", "n2", "n3"]);
+    let mut attempts = Attempts::default();
+    let lost = || ImageEnd::NotMounted("it is not present".into());
+    assert_eq!(attempts.next(&target, lost(), WELL, LIMITS), Step::NextRoute(1));
+    assert_eq!(attempts.next(&target, lost(), WELL, LIMITS), Step::NextRoute(3), "two nodes are enough");
+    assert_eq!(
+        attempts.next(&target, failure(FailureKind::Gone), WELL, LIMITS),
+        settled("the node did not mount it: it is not present; then why")
+    );
+}
+
+#[test]
+fn images_beside_one_that_cannot_be_mounted_are_put_together_twice_and_then_go_alone() {
+    let target = mounted(&["n1"]);
+    let mut attempts = Attempts::default();
+    let other = Problem::NotMounted { named: 1, why: "not present".into() };
+    let mut next = || attempts.next(&target, ImageEnd::NotReached, pod(&other), LIMITS);
+    assert_eq!([next(), next(), next()], [Step::Again, Step::Again, Step::Alone(MEMORY)]);
+    assert_eq!(next(), Step::NextRoute(1));
+    let unnamed = Problem::NotMounted { named: 0, why: "something".into() };
+    let step = Attempts::default().next(&target, ImageEnd::NotReached, pod(&unnamed), LIMITS);
+    assert_eq!(step, Step::Alone(MEMORY));
+}
+
+#[test]
+fn a_lower_rung_is_another_attempt_and_a_closed_place_costs_none() {
+    let target = mounted(&["n1", "n2"]);
+    let mut attempts = Attempts::default();
+    let sandbox = Problem::Sandbox("no".into());
+    let descended = PodEnd { has_descended: true, ..pod(&sandbox) };
+    for _ in 0..5 {
+        assert_eq!(attempts.next(&target, ImageEnd::NotReached, descended, LIMITS), Step::Again);
+    }
+    assert_eq!(attempts.closed(&target, "no image is mounted"), Step::NextRoute(1));
+    assert_eq!(attempts.closed(&target, "no image is mounted"), Step::NextRoute(2));
+}
+
+#[test]
+fn a_node_without_room_is_left_for_another_reader() {
+    let target = mounted(&["n1"]);
+    let full = Problem::Unschedulable("Insufficient memory".into());
+    let step = Attempts::default().next(&target, ImageEnd::NotReached, pod(&full), LIMITS);
+    assert_eq!(step, Step::NextRoute(1));
+}
+
+fn read_closed() -> ImageEnd {
+    let ImageEnd::Read(outcome, documents) = read(None) else { unreachable!("it is read") };
+    let outcome = Outcome { closed: 1, partial: Some("app: permission denied".into()), ..*outcome };
+    ImageEnd::Read(Box::new(outcome), documents)
+}
+
+#[test]
+fn folders_that_the_mount_does_not_open_are_streamed_where_that_is_allowed() {
+    let target = mounted(&["n1", "n2"]);
+    let mut attempts = Attempts::default();
+    assert_eq!(attempts.next(&target, read_closed(), WELL, LIMITS), Step::NextRoute(2), "not another node");
+    let whole = attempts.next(&target, read(None), WELL, LIMITS);
+    assert!(matches!(whole, Step::Settled(End::Read(outcome, _, ReadBy::Stream)) if outcome.partial.is_none()));
+
+    let mut attempts = Attempts::default();
+    attempts.next(&target, read_closed(), WELL, LIMITS);
+    let Step::Settled(End::Read(outcome, _, ReadBy::Volume { node, .. })) =
+        attempts.next(&target, failure(FailureKind::Unreachable), WELL, LIMITS)
+    else {
+        panic!("what was read stands")
+    };
+    assert_eq!(node.as_deref(), Some("n1"));
+    assert_eq!(outcome.partial.as_deref(), Some("app: permission denied; and it could not be streamed: why"));
+
+    let mut only_mounts = mounted(&["n1"]);
+    only_mounts.routes.pop();
+    let step = Attempts::default().next(&only_mounts, read_closed(), WELL, LIMITS);
+    assert!(matches!(step, Step::Settled(End::Read(outcome, ..)) if outcome.partial.is_some()));
+}
+
+#[test]
+fn a_mount_that_is_none_leads_to_the_registry() {
+    let target = mounted(&["n1"]);
+    let step = Attempts::default().next(&target, failure(FailureKind::NotMounted), WELL, LIMITS);
+    assert_eq!(step, Step::NextRoute(1));
 }

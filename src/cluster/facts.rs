@@ -1,0 +1,167 @@
+//! What the API server tells of itself, of nodes and of namespaces. Nothing of it is needed: a person may not be allowed
+//! to ask.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Namespace, Node as ApiNode};
+use kube::api::{Api, ListParams};
+use kube::core::PartialObjectMeta;
+use kube::{Client, ResourceExt as _};
+
+use super::discovery::list;
+use super::refusal::ApiError;
+use crate::facts::{Facts, Node, PodSecurity, Taint, Version, without_image_volumes};
+use crate::image::Platform;
+
+/// Label of a namespace: the Pod Security level that is enforced.
+const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
+
+/// Label of a namespace: as of which version.
+const ENFORCE_VERSION: &str = "pod-security.kubernetes.io/enforce-version";
+
+/// Asks for all facts about one namespace or, without, all of them; and notes of what is missing.
+pub(super) async fn gather(client: &Client, namespace: Option<&str>) -> (Facts, Vec<String>) {
+    let (server, nodes, namespaces) =
+        tokio::join!(client.apiserver_version(), nodes(client), namespaces(client, namespace));
+    let mut notes = Vec::new();
+    let nodes = nodes.unwrap_or_else(|error| {
+        notes.push(format!("{error}: images of several platforms are read for that of the scanner"));
+        BTreeMap::new()
+    });
+    let server = server.ok().and_then(|info| Version::parse(&info.git_version));
+    (Facts { server, nodes, namespaces }, notes)
+}
+
+async fn nodes(client: &Client) -> Result<BTreeMap<String, Node>, ApiError> {
+    let nodes: Vec<ApiNode> = list(&Api::all(client.clone()), ListParams::default())
+        .await
+        .map_err(|error| ApiError::new("list nodes", &error))?;
+    Ok(nodes.iter().filter_map(|found| Some((found.name_any(), node(found)?))).collect())
+}
+
+fn node(node: &ApiNode) -> Option<Node> {
+    let status = node.status.as_ref()?;
+    let info = status.node_info.as_ref()?;
+    let spec = node.spec.clone().unwrap_or_default();
+    let is_ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
+    let closed = match (spec.unschedulable == Some(true), is_ready) {
+        (true, _) => Some("it is cordoned".to_owned()),
+        (_, false) => Some("it is not ready".to_owned()),
+        _ => without_image_volumes(&info.kubelet_version, &info.container_runtime_version),
+    };
+    // The handler without a name is the one that pods get which ask for none. No list at all: an old kubelet.
+    let mut handlers = status.runtime_handlers.iter().flatten();
+    let default = handlers.find(|handler| handler.name.as_deref().unwrap_or_default().is_empty());
+    let offers =
+        default.map(|handler| handler.features.as_ref().is_some_and(|f| f.user_namespaces == Some(true)));
+    let taints = spec.taints.unwrap_or_default().into_iter().map(|taint| Taint {
+        key: taint.key,
+        value: taint.value.unwrap_or_default(),
+        effect: taint.effect,
+    });
+    Some(Node {
+        platform: Platform {
+            os: info.operating_system.clone(),
+            architecture: info.architecture.clone(),
+            variant: None,
+        },
+        taints: taints.collect(),
+        closed,
+        without_user_namespaces: (offers == Some(false))
+            .then(|| format!("its runtime {} offers no user namespaces", info.container_runtime_version)),
+    })
+}
+
+/// What the labels of namespaces say; those that may not be read are left out.
+async fn namespaces(client: &Client, namespace: Option<&str>) -> BTreeMap<String, PodSecurity> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    let found: Vec<PartialObjectMeta<Namespace>> = match namespace {
+        Some(name) => api.get_metadata_opt(name).await.ok().flatten().into_iter().collect(),
+        None => {
+            let mut found = Vec::new();
+            let mut params = ListParams::default().limit(500);
+            while let Ok(page) = api.list_metadata(&params).await {
+                found.extend(page.items);
+                match page.metadata.continue_ {
+                    Some(token) if !token.is_empty() => params = params.continue_token(&token),
+                    _ => break,
+                }
+            }
+            found
+        }
+    };
+    found.iter().map(|namespace| (namespace.name_any(), pod_security(namespace))).collect()
+}
+
+fn pod_security(namespace: &PartialObjectMeta<Namespace>) -> PodSecurity {
+    let labels = namespace.labels();
+    PodSecurity {
+        is_restricted: labels.get(ENFORCE).is_some_and(|level| level == "restricted"),
+        version: labels.get(ENFORCE_VERSION).and_then(|version| Version::parse(version)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(status: &serde_json::Value, spec: &serde_json::Value) -> Node {
+        let node = serde_json::from_value(json!({"metadata": {"name": "n"}, "spec": spec, "status": status}));
+        node_of(&node.expect("a node"))
+    }
+
+    fn node_of(api: &ApiNode) -> Node {
+        node(api).expect("it says what it is")
+    }
+
+    fn status(user_namespaces: bool) -> serde_json::Value {
+        json!({
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "runtimeHandlers": [{"name": "gvisor", "features": {"userNamespaces": false}},
+                {"name": "", "features": {"userNamespaces": user_namespaces}}],
+            "nodeInfo": {"operatingSystem": "linux", "architecture": "arm64", "kubeletVersion": "v1.35.4",
+                "containerRuntimeVersion": "containerd://2.1.4", "bootID": "", "kernelVersion": "6.6",
+                "kubeProxyVersion": "", "machineID": "", "osImage": "", "systemUUID": ""},
+        })
+    }
+
+    #[test]
+    fn node_tells_its_platform_taints_and_whether_it_takes_pods() {
+        let taints = json!([{"key": "gpu", "value": "yes", "effect": "NoSchedule"}]);
+        let open = read(&status(true), &json!({"taints": taints}));
+        assert_eq!((open.platform.architecture.as_str(), open.closed, open.taints.len()), ("arm64", None, 1));
+        assert_eq!(open.without_user_namespaces, None);
+        let cordoned = read(&status(true), &json!({"unschedulable": true}));
+        assert_eq!(cordoned.closed.as_deref(), Some("it is cordoned"));
+        let mut sick = status(true);
+        sick["conditions"][0]["status"] = json!("Unknown");
+        assert_eq!(read(&sick, &json!({})).closed.as_deref(), Some("it is not ready"));
+        let mut old = status(true);
+        old["nodeInfo"]["containerRuntimeVersion"] = json!("containerd://1.7.20");
+        assert!(read(&old, &json!({})).closed.is_some());
+    }
+
+    #[test]
+    fn the_handler_that_pods_get_by_default_tells_of_user_namespaces() {
+        assert!(read(&status(false), &json!({})).without_user_namespaces.is_some());
+        let mut silent = status(true);
+        silent.as_object_mut().expect("an object").remove("runtimeHandlers");
+        assert_eq!(read(&silent, &json!({})).without_user_namespaces, None, "what is not known is tried");
+    }
+
+    #[test]
+    fn labels_tell_the_policy_of_a_namespace() {
+        let of = |labels: serde_json::Value| {
+            let meta = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+                "metadata": {"name": "n", "labels": labels}});
+            pod_security(&serde_json::from_value(meta).expect("metadata"))
+        };
+        let old = of(json!({ENFORCE: "restricted", ENFORCE_VERSION: "v1.34"}));
+        assert_eq!(old, PodSecurity { is_restricted: true, version: Version::parse("1.34") });
+        let latest = of(json!({ENFORCE: "restricted", ENFORCE_VERSION: "latest"}));
+        assert_eq!(latest, PodSecurity { is_restricted: true, version: None });
+        assert_eq!(of(json!({ENFORCE: "baseline"})), PodSecurity::default());
+    }
+}
