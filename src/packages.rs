@@ -28,7 +28,7 @@ pub use node::NodePackage;
 pub use os_release::ReleaseFile;
 pub use ownership::{OwnedFiles, Owners, PathSet};
 pub use python::PythonDistribution;
-pub use read::{ReadContext, Replayed, read_tree, replay};
+pub use read::{ReadContext, Replayed, Scratch, read_tree, replay};
 pub use rpm::{RpmDatabase, RpmPackage, RpmUnread};
 
 use crate::package::{Location, Package};
@@ -105,8 +105,8 @@ pub struct Cataloger {
     pub fixed: &'static [&'static str],
     /// Whether it wants a file, from its entry and its first bytes (none unless `sniffs`).
     pub wants: fn(&Entry, &[u8]) -> Option<Want>,
-    /// Reads one file. Pure.
-    pub read: fn(&Entry, Source<'_>) -> Result<Evidence, GapCause>,
+    /// Reads one file. Pure, but for the memory that it may ask for.
+    pub read: fn(&Entry, Source<'_>, &Scratch<'_>) -> Result<Evidence, GapCause>,
     /// Makes packages of all evidence of an image. Pure.
     pub assemble: fn(&Squashed, &mut Assembly),
 }
