@@ -207,6 +207,12 @@ fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) ->
         },
     }
     results.retain(|(_, result)| !matches!(result, Ok(Evidence::Nothing)));
+    let in_vain = results.iter().filter_map(|(id, result)| {
+        let bytes = result.as_ref().ok()?.needs_memory()?;
+        Some((*id, Err(GapCause::NeedsMemory { bytes })))
+    });
+    let in_vain: Vec<FileResult> = in_vain.collect();
+    results.extend(in_vain);
     results
 }
 

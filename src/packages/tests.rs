@@ -377,8 +377,9 @@ mod reading {
             ("a-1.dist-info/METADATA", "License: MIT\n"),
             ("node_modules/a/package.json", r#"{"name": "a", "version": "1.0.0", "license": "MIT"}"#),
             ("node_modules/b/package.json", "{}"),
+            ("a.jar", "no zip"),
         ]);
-        assert_eq!(squashed.sightings().count(), 7);
+        assert_eq!(squashed.sightings().count(), 8);
         for sighting in squashed.sightings() {
             let json = serde_json::to_string(sighting.evidence).expect("JSON");
             assert_eq!(serde_json::from_str::<Evidence>(&json).expect("JSON"), *sighting.evidence);
