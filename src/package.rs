@@ -63,7 +63,7 @@ pub struct Package {
     pub package_type: PackageType,
     /// Name in the package manager's own words.
     pub name: String,
-    /// Version in the package manager's own words, epoch included.
+    /// Version in the package manager's own words, epoch included; empty for a Java archive that nobody gave one.
     pub version: String,
     /// Architecture, where the package manager keeps one.
     pub architecture: Option<String>,
@@ -133,8 +133,10 @@ impl Package {
             Some((epoch, version)) if self.package_type == PackageType::Rpm => (Some(epoch), version),
             _ => (None, self.version.as_str()),
         };
-        purl.push('@');
-        push_encoded(&mut purl, version);
+        if !version.is_empty() {
+            purl.push('@');
+            push_encoded(&mut purl, version);
+        }
         let upstream = self.source.as_ref().and_then(|source| self.upstream(source));
         let qualifiers = [
             ("arch", self.architecture.clone()),
@@ -271,6 +273,7 @@ mod tests {
             assert_eq!(package.purl(Some(&distro)), purl);
         }
         assert_eq!(package("a", "1", None).purl(None), "pkg:deb/a@1?arch=amd64");
+        assert_eq!(package("a", "", None).purl(None), "pkg:deb/a?arch=amd64");
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod dpkg;
 mod dpkg_files;
 mod go;
 mod installed;
+mod java;
 mod lines;
 mod node;
 mod os_release;
@@ -24,11 +25,12 @@ use serde::{Deserialize, Serialize};
 
 pub use go::{GoModule, GoProgram};
 pub use installed::{InstalledDatabase, InstalledPackage};
+pub use java::{JavaArchive, JavaArchives, JavaArtifact, JavaManifest, JavaUnread};
 pub use node::NodePackage;
 pub use os_release::ReleaseFile;
 pub use ownership::{OwnedFiles, Owners, PathSet};
 pub use python::PythonDistribution;
-pub use read::{ReadContext, Replayed, read_tree, replay};
+pub use read::{ReadContext, Replayed, Scratch, read_tree, replay};
 pub use rpm::{RpmDatabase, RpmPackage, RpmUnread};
 
 use crate::package::{Location, Package};
@@ -64,6 +66,8 @@ pub enum Evidence {
     Node(Option<NodePackage>),
     /// Build information of a Go program.
     Go(GoProgram),
+    /// Java archives in one file.
+    Java(JavaArchives),
     /// A database of rpm.
     Rpm(RpmDatabase),
     /// A file of rpm that is not read.
@@ -105,8 +109,8 @@ pub struct Cataloger {
     pub fixed: &'static [&'static str],
     /// Whether it wants a file, from its entry and its first bytes (none unless `sniffs`).
     pub wants: fn(&Entry, &[u8]) -> Option<Want>,
-    /// Reads one file. Pure.
-    pub read: fn(&Entry, Source<'_>) -> Result<Evidence, GapCause>,
+    /// Reads one file. Pure, but for the memory that it may ask for.
+    pub read: fn(&Entry, Source<'_>, &Scratch<'_>) -> Result<Evidence, GapCause>,
     /// Makes packages of all evidence of an image. Pure.
     pub assemble: fn(&Squashed, &mut Assembly),
 }
@@ -133,6 +137,7 @@ pub const CATALOGERS: &[Cataloger] = &[
     python::CATALOGER,
     node::CATALOGER,
     go::CATALOGER,
+    java::CATALOGER,
 ];
 
 /// Names and versions of all catalogers: part of the key under which results are cached.
@@ -205,10 +210,20 @@ impl Evidence {
             Self::Python(distribution) => distribution.as_ref().map_or(0, PythonDistribution::weight),
             Self::Node(package) => package.as_ref().map_or(0, NodePackage::weight),
             Self::Go(program) => program.weight(),
+            Self::Java(archives) => archives.weight(),
             Self::Rpm(database) => database.weight(),
             Self::RpmUnread(_) | Self::Nothing => 0,
         };
         u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(200)
+    }
+
+    /// The most memory that was asked for in vain, in bytes: with that much there would be more evidence.
+    #[must_use]
+    pub fn needs_memory(&self) -> Option<u64> {
+        match self {
+            Self::Java(archives) => archives.needs_memory,
+            _ => None,
+        }
     }
 }
 

@@ -1,13 +1,18 @@
 //! Packages of languages against real records: what is affected is found, the version that fixes it is clean.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use clarity::advisories::matching::{Matches, match_sbom, wanted};
 use clarity::advisories::{OsvSource, load};
 use clarity::package::{Package, PackageType};
+use clarity::packages::{self, ReadContext};
 use clarity::sbom::Sbom;
 use clarity::severity::Severity;
+use clarity::tree::squash::Stacked;
+use clarity::tree::{Budget, Directory, Limits};
 
 fn package(package_type: PackageType, name: &str, version: &str) -> Package {
     Package {
@@ -24,11 +29,14 @@ fn package(package_type: PackageType, name: &str, version: &str) -> Package {
 }
 
 fn matches(packages: Vec<Package>) -> Matches {
-    let sbom = Sbom { distro: None, packages, gaps: Vec::new() };
+    matches_of(&Sbom { distro: None, packages, gaps: Vec::new() })
+}
+
+fn matches_of(sbom: &Sbom) -> Matches {
     let source = OsvSource::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/osv")).expect("records");
-    let index = load(&source, &wanted([&sbom])).expect("readable records");
+    let index = load(&source, &wanted([sbom])).expect("readable records");
     assert_eq!(index.notes(), [""; 0]);
-    match_sbom(&sbom, &index)
+    match_sbom(sbom, &index)
 }
 
 /// Lines of `name version: vulnerability fixed, …`, nothing after the colon for what is clean.
@@ -212,4 +220,38 @@ fn artifact_without_a_group_is_reported_where_it_may_be_affected() {
             "Maven packages without a confirmed group: log4j-core 2.14.1",
         ]
     );
+}
+
+fn zip_of(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in members {
+        writer.start_file(*name, zip::write::SimpleFileOptions::default()).expect("to memory");
+        writer.write_all(bytes).expect("to memory");
+    }
+    writer.finish().expect("to memory").into_inner()
+}
+
+#[test]
+fn jars_in_a_directory_lead_to_the_findings_about_their_artifacts() {
+    let root = tempfile::tempdir().expect("a folder");
+    let log4j = zip_of(&[(
+        "META-INF/maven/org.apache.logging.log4j/log4j-core/pom.properties",
+        b"version=2.14.1\r\ngroupId=org.apache.logging.log4j\r\nartifactId=log4j-core\r\n",
+    )]);
+    let unnamed = zip_of(&[("META-INF/MANIFEST.MF", b"Implementation-Version: 2.0.204\r\n")]);
+    let war = zip_of(&[("WEB-INF/lib/log4j-core-2.14.1.jar", &log4j), ("WEB-INF/lib/h2.jar", &unnamed)]);
+    std::fs::write(root.path().join("shop-1.0.war"), war).expect("writes");
+    let (limits, budget) = (Limits::default(), Budget::new(64 << 20));
+    let mut tree = Directory::open(root.path(), &limits).expect("opens");
+    let record = packages::read_tree(&mut tree, ReadContext::new(&limits, &budget)).expect("whole");
+    let sbom = packages::assemble(&packages::squash(vec![Stacked { record: Arc::new(record), diff_id: None }]));
+    assert_eq!(sbom.gaps, []);
+    let found = matches_of(&sbom);
+    let advisories: Vec<&str> = found.findings.iter().map(|finding| finding.advisory.as_str()).collect();
+    assert!(advisories.contains(&"GHSA-jfh8-c2jp-5v3q"), "{advisories:?}");
+    for finding in &found.findings {
+        assert_eq!(finding.purl, "pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1");
+        assert_eq!(finding.locations[0].path, "shop-1.0.war!/WEB-INF/lib/log4j-core-2.14.1.jar");
+    }
+    assert_eq!(found.without_data, ["Maven packages without a confirmed group: h2 2.0.204"]);
 }

@@ -18,7 +18,7 @@ pub(super) const CATALOGER: Cataloger = Cataloger {
     sniffs: false,
     fixed: &["lib/apk/db/installed", "usr/lib/apk/db/installed"],
     wants,
-    read,
+    read: |entry, source, _| read(entry, source),
     assemble,
 };
 

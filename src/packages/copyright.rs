@@ -25,7 +25,7 @@ pub(super) const CATALOGER: Cataloger = Cataloger {
     sniffs: false,
     fixed: &[],
     wants,
-    read,
+    read: |entry, source, _| read(entry, source),
     // The licences are asked for by dpkg, package by package.
     assemble: |_: &Squashed, _: &mut Assembly| {},
 };

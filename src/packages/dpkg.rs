@@ -20,7 +20,7 @@ pub(super) const CATALOGER: Cataloger = Cataloger {
     sniffs: false,
     fixed: &["var/lib/dpkg/status", "var/lib/dpkg/status.d/", "usr/lib/opkg/status", "usr/lib/opkg/info/"],
     wants,
-    read,
+    read: |entry, source, _| read(entry, source),
     assemble,
 };
 

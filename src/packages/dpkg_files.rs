@@ -19,7 +19,7 @@ pub(super) const CATALOGER: Cataloger = Cataloger {
     // The other folders are looked up by dpkg itself.
     fixed: &["var/lib/dpkg/info/"],
     wants,
-    read,
+    read: |entry, source, _| read(entry, source),
     // The owners are asked for when all packages are found.
     assemble: |_: &Squashed, _: &mut Assembly| {},
 };

@@ -23,8 +23,15 @@ use crate::tree::{Entry, GapCause, ReadAt, Source};
 use passing::Passing;
 
 /// Reads build information of Go programs.
-pub(super) const CATALOGER: Cataloger =
-    Cataloger { id: "go", version: 1, sniffs: true, fixed: &[], wants, read, assemble };
+pub(super) const CATALOGER: Cataloger = Cataloger {
+    id: "go",
+    version: 1,
+    sniffs: true,
+    fixed: &[],
+    wants,
+    read: |entry, source, _| read(entry, source),
+    assemble,
+};
 
 /// What a Go program says about how it was built.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -30,8 +30,15 @@ use crate::tree::{Content, Entry, EntryPath, GapCause, Source};
 const CAP: u64 = 4 << 20;
 
 /// Reads manifests of Node packages.
-pub(super) const CATALOGER: Cataloger =
-    Cataloger { id: "node", version: 1, sniffs: false, fixed: &[], wants, read, assemble };
+pub(super) const CATALOGER: Cataloger = Cataloger {
+    id: "node",
+    version: 1,
+    sniffs: false,
+    fixed: &[],
+    wants,
+    read: |entry, source, _| read(entry, source),
+    assemble,
+};
 
 /// What the manifest of a package says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

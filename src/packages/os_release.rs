@@ -70,7 +70,7 @@ pub(super) const CATALOGER: Cataloger = Cataloger {
         "etc/apk/repositories",
     ],
     wants,
-    read,
+    read: |entry, source, _| read(entry, source),
     // The distribution is no package; see `distro`.
     assemble: |_: &Squashed, _: &mut Assembly| {},
 };

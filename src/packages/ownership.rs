@@ -131,6 +131,7 @@ impl Owners {
                 | Evidence::Python(_)
                 | Evidence::Node(_)
                 | Evidence::Go(_)
+                | Evidence::Java(_)
                 | Evidence::Nothing => {}
             }
         }

@@ -29,8 +29,15 @@ const LICENSE: usize = 200;
 const LICENSES: usize = 20;
 
 /// Reads metadata of Python distributions.
-pub(super) const CATALOGER: Cataloger =
-    Cataloger { id: "python", version: 1, sniffs: false, fixed: &[], wants, read, assemble };
+pub(super) const CATALOGER: Cataloger = Cataloger {
+    id: "python",
+    version: 1,
+    sniffs: false,
+    fixed: &[],
+    wants,
+    read: |entry, source, _| read(entry, source),
+    assemble,
+};
 
 /// What the metadata of a distribution say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

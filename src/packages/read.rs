@@ -1,5 +1,6 @@
 //! Walks a tree and lets every cataloger read the files that it wants.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::time::Duration;
 
@@ -206,15 +207,22 @@ fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) ->
     match &fitting[..] {
         [] => {}
         [(cataloger, Want::Forward { .. })] => {
-            results.push((cataloger.id, (cataloger.read)(entry, Source::Forward(&mut file))));
+            let scratch = Scratch::new(context, 0);
+            results.push((cataloger.id, (cataloger.read)(entry, Source::Forward(&mut file), &scratch)));
         }
         _ => match file.rest.random() {
-            Ok(Some(file)) => results.extend(read_at_will(entry, &fitting, file)),
+            Ok(Some(file)) => {
+                results.extend(read_at_will(entry, &fitting, file, &Scratch::new(context, 0)));
+            }
             Ok(None) if let [(cataloger, Want::Either { .. })] = &fitting[..] => {
-                results.push((cataloger.id, (cataloger.read)(entry, Source::Forward(&mut file))));
+                let scratch = Scratch::new(context, 0);
+                results.push((cataloger.id, (cataloger.read)(entry, Source::Forward(&mut file), &scratch)));
             }
             Ok(None) => match spool(&mut file, context) {
-                Ok((bytes, _grant)) => results.extend(read_at_will(entry, &fitting, &Slice(&bytes))),
+                Ok((bytes, _grant)) => {
+                    let scratch = Scratch::new(context, size);
+                    results.extend(read_at_will(entry, &fitting, &Slice(&bytes), &scratch));
+                }
                 Err(cause) => results.extend(fitting.iter().map(|(c, _)| (c.id, Err(cause.clone())))),
             },
             Err(error) => {
@@ -224,11 +232,22 @@ fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) ->
         },
     }
     results.retain(|(_, result)| !matches!(result, Ok(Evidence::Nothing)));
+    let in_vain = results.iter().filter_map(|(id, result)| {
+        let bytes = result.as_ref().ok()?.needs_memory()?;
+        Some((*id, Err(GapCause::NeedsMemory { bytes })))
+    });
+    let in_vain: Vec<FileResult> = in_vain.collect();
+    results.extend(in_vain);
     results
 }
 
-fn read_at_will(entry: &Entry, wanting: &[(&Cataloger, Want)], file: &dyn ReadAt) -> Vec<FileResult> {
-    let read = |cataloger: &Cataloger| (cataloger.id, (cataloger.read)(entry, Source::Random(file)));
+fn read_at_will(
+    entry: &Entry,
+    wanting: &[(&Cataloger, Want)],
+    file: &dyn ReadAt,
+    scratch: &Scratch<'_>,
+) -> Vec<FileResult> {
+    let read = |cataloger: &Cataloger| (cataloger.id, (cataloger.read)(entry, Source::Random(file), scratch));
     wanting.iter().map(|(cataloger, _)| read(cataloger)).collect()
 }
 
@@ -252,6 +271,41 @@ impl Want {
         match self {
             Self::Forward { cap } | Self::Random { cap } | Self::Either { cap } => cap,
         }
+    }
+}
+
+/// Memory for what a cataloger unpacks while it reads one file.
+#[derive(Debug)]
+pub struct Scratch<'a> {
+    budget: &'a Budget,
+    /// How long is waited for others to give back. After one wait in vain there is no other: a file may hold
+    /// thousands of things to unpack.
+    wait: Cell<Duration>,
+    /// Bytes that the file itself takes.
+    spooled: u64,
+}
+
+impl<'a> Scratch<'a> {
+    fn new(context: ReadContext<'a>, spooled: u64) -> Self {
+        Self { budget: context.budget, wait: Cell::new(context.limits.memory_wait), spooled }
+    }
+
+    /// Takes memory on top of the `held` bytes that the reader has taken before.
+    ///
+    /// # Errors
+    /// [`GapCause::NeedsMemory`] with all that the file needs at once.
+    pub fn acquire(&self, bytes: u64, held: u64) -> Result<Grant, GapCause> {
+        self.budget.acquire(bytes, self.wait.get()).map_err(|_| {
+            self.wait.set(Duration::ZERO);
+            let bytes = self.spooled.saturating_add(held).saturating_add(bytes);
+            GapCause::NeedsMemory { bytes }
+        })
+    }
+
+    /// For tests of one cataloger: all that it asks for.
+    #[cfg(test)]
+    pub(super) fn of(budget: &'a Budget) -> Self {
+        Self { budget, wait: Cell::new(Duration::ZERO), spooled: 0 }
     }
 }
 

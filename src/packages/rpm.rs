@@ -49,7 +49,7 @@ pub(super) const CATALOGER: Cataloger = Cataloger {
         "var/lib/rpmmanifest/container-manifest-2",
     ],
     wants,
-    read,
+    read: |entry, source, _| read(entry, source),
     assemble,
 };
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::tree::{EntryPath, Kind, ReadAt};
+use crate::tree::{Budget, EntryPath, Kind, ReadAt};
 
 /// A regular file of this path.
 pub(super) fn entry(path: &str) -> Entry {
@@ -31,7 +31,9 @@ pub(super) fn squashed_of(files: &[(&str, &str)]) -> Squashed {
         builder.add_entry(&entry, false);
         for cataloger in CATALOGERS.iter().filter(|cataloger| (cataloger.wants)(&entry, &[]).is_some()) {
             let source = source_of(text.as_bytes());
-            let evidence = (cataloger.read)(&entry, Source::Random(&source)).expect("readable");
+            let budget = Budget::new(1 << 20);
+            let evidence = (cataloger.read)(&entry, Source::Random(&source), &Scratch::of(&budget));
+            let evidence = evidence.expect("readable");
             builder.add_evidence(&entry.path, cataloger.id, evidence);
         }
     }
@@ -49,7 +51,7 @@ mod reading {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::tree::{Budget, Directory, Layer, Limits, Tree};
+    use crate::tree::{Directory, Layer, Limits, Tree};
 
     const STATUS: &str = "Package: libc6\nStatus: install ok installed\nArchitecture: amd64\nSource: glibc\nVersion: 2.36-9\n\n\
                           Package: bash\nStatus: install ok installed\nVersion: 5.2-1\n";
@@ -316,7 +318,7 @@ mod reading {
     #[test]
     fn a_file_that_several_want_is_held_in_memory_once_and_read_by_all() {
         #[allow(clippy::needless_pass_by_value, reason = "as catalogers have it")]
-        fn read(_: &Entry, source: Source<'_>) -> Result<Evidence, GapCause> {
+        fn read(_: &Entry, source: Source<'_>, _: &Scratch<'_>) -> Result<Evidence, GapCause> {
             let Source::Random(file) = source else { panic!("one of several readers") };
             let mut first = [0; 4];
             file.read_at(&mut first, 1).map_err(|error| GapCause::Unreadable(error.to_string()))?;
@@ -339,7 +341,7 @@ mod reading {
     #[test]
     fn a_file_wanted_either_way_is_read_at_any_place_in_a_mount_and_in_passing_in_a_stream() {
         #[allow(clippy::needless_pass_by_value, clippy::unnecessary_wraps, reason = "as catalogers have it")]
-        fn read(_: &Entry, source: Source<'_>) -> Result<Evidence, GapCause> {
+        fn read(_: &Entry, source: Source<'_>, _: &Scratch<'_>) -> Result<Evidence, GapCause> {
             let way = match source {
                 Source::Random(_) => "random",
                 Source::Forward(_) => "forward",
@@ -375,8 +377,9 @@ mod reading {
             ("a-1.dist-info/METADATA", "License: MIT\n"),
             ("node_modules/a/package.json", r#"{"name": "a", "version": "1.0.0", "license": "MIT"}"#),
             ("node_modules/b/package.json", "{}"),
+            ("a.jar", "no zip"),
         ]);
-        assert_eq!(squashed.sightings().count(), 7);
+        assert_eq!(squashed.sightings().count(), 8);
         for sighting in squashed.sightings() {
             let json = serde_json::to_string(sighting.evidence).expect("JSON");
             assert_eq!(serde_json::from_str::<Evidence>(&json).expect("JSON"), *sighting.evidence);

@@ -140,7 +140,8 @@ fn package(component: ComponentView) -> Option<Package> {
     let is_whole = !component.name.is_empty() && !purl.name.ends_with(&component.name);
     let name = if is_whole { component.name } else { purl.name };
     let version = component.version.filter(|version| !version.is_empty()).unwrap_or(purl.version);
-    if name.is_empty() || version.is_empty() {
+    // A Java archive may have been released without a version in it; others have one or are none.
+    if name.is_empty() || (version.is_empty() && purl.package_type != PackageType::Maven) {
         return None;
     }
     let properties: BTreeMap<&str, &str> =

@@ -201,6 +201,20 @@ fn subject_comes_back() {
 }
 
 #[test]
+fn only_a_java_archive_comes_back_without_a_version() {
+    let mut sbom = sample();
+    let mut archive = Package { package_type: PackageType::Maven, source: None, ..sbom.packages[0].clone() };
+    (archive.name, archive.version, archive.architecture) = ("shop".to_owned(), String::new(), None);
+    let nameless = Package { package_type: PackageType::Npm, ..archive.clone() };
+    sbom.packages = vec![archive.clone(), nameless];
+    let json = write(&sbom, &subject()).expect("writable");
+    let text = String::from_utf8_lossy(&json);
+    assert!(text.contains("\"purl\":\"pkg:maven/shop\"") || text.contains("\"purl\": \"pkg:maven/shop\""));
+    let document = read(&json).expect("readable");
+    assert_eq!((document.sbom.packages, document.skipped), (vec![archive], 1));
+}
+
+#[test]
 fn a_time_that_is_none_is_refused() {
     let subject = Subject { created: Some("yesterday".to_owned()), ..Subject::default() };
     assert_eq!(write(&sample(), &subject).expect_err("refused").to_string(), "\"yesterday\" is not a time");

@@ -125,6 +125,7 @@ fn operating_system(distro: &Distro) -> Component {
 fn library(package: &Package, distro: Option<&Distro>, refs: &mut HashSet<String>) -> Component {
     let purl = package.purl(distro);
     let mut component = Component::new(Classification::Library, &package.name, &package.version, None);
+    component.version = component.version.filter(|version| !version.is_empty());
     component.bom_ref = Some(unique(&purl, refs));
     component.purl = Purl::from_str(&purl).ok();
     component.supplier = package.supplier.as_deref().map(OrganizationalEntity::new);
