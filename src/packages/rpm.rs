@@ -6,6 +6,7 @@
 
 mod header;
 mod manifest;
+mod pages;
 mod sqlite;
 
 use std::io::Read as _;
