@@ -37,7 +37,7 @@ use crate::tree::squash::{Sighting, Stacked};
 use crate::tree::{self, Entry, GapCause, Source};
 
 /// Version of the serialised form of [`Evidence`]; changes when a reader of stored evidence must.
-pub const EVIDENCE_VERSION: u16 = 1;
+pub const EVIDENCE_VERSION: u16 = 2;
 
 /// What was found in one layer or directory.
 pub type Record = tree::Record<Evidence>;

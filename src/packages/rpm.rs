@@ -5,6 +5,7 @@
 //! read as of its last checkpoint; a write-ahead log that was left beside it with something in it is a gap too.
 
 mod header;
+mod log;
 mod manifest;
 mod pages;
 mod sqlite;
@@ -36,7 +37,7 @@ const MANIFEST_CAP: u64 = 32 << 20;
 /// Reads databases of rpm.
 pub(super) const CATALOGER: Cataloger = Cataloger {
     id: "rpm",
-    version: 1,
+    version: 2,
     sniffs: false,
     fixed: &[
         "var/lib/rpm/rpmdb.sqlite",
@@ -96,7 +97,9 @@ pub enum RpmUnread {
     BerkeleyDb,
     /// A database in SUSE's format.
     Ndb,
-    /// Changes that are not in the database beside it yet, or are to be taken out of it again.
+    /// A write-ahead log with changes that are not in the database beside it yet.
+    Log,
+    /// A rollback journal with what is to be put back into the database beside it.
     Journal,
 }
 
@@ -108,10 +111,9 @@ fn wants(entry: &Entry, _: &[u8]) -> Option<Want> {
     entry.path.parent().filter(|parent| DIRECTORIES.contains(parent))?;
     match entry.path.name() {
         b"rpmdb.sqlite" => Some(Want::Random { cap: CAP }),
+        b"rpmdb.sqlite-wal" => Some(Want::Forward { cap: CAP }),
         // Of these only the first bytes are looked at.
-        b"rpmdb.sqlite-wal" | b"rpmdb.sqlite-journal" | b"Packages" | b"Packages.db" => {
-            Some(Want::Forward { cap: u64::MAX })
-        }
+        b"rpmdb.sqlite-journal" | b"Packages" | b"Packages.db" => Some(Want::Forward { cap: u64::MAX }),
         _ => None,
     }
 }
@@ -124,6 +126,13 @@ fn read(entry: &Entry, source: Source<'_>) -> Result<Evidence, GapCause> {
         (b"rpmdb.sqlite", Source::Random(file)) => read_database(&mut Database::open(file)?).map(Evidence::Rpm),
         (b"rpmdb.sqlite", Source::Forward(_)) => {
             Err(GapCause::Unreadable("a database is not read front to back".to_owned()))
+        }
+        (b"rpmdb.sqlite-wal", source) => {
+            let holds_changes = match source {
+                Source::Forward(content) => log::holds_changes(content),
+                Source::Random(file) => log::holds_changes(&mut Cursor::new(file)),
+            };
+            Ok(if holds_changes? { Evidence::RpmUnread(RpmUnread::Log) } else { Evidence::Nothing })
         }
         (name, source) => Ok(unread(name, &beginning(source)?).map_or(Evidence::Nothing, Evidence::RpmUnread)),
     }
@@ -154,8 +163,7 @@ fn read_database(file: &mut Database<'_>) -> Result<RpmDatabase, GapCause> {
 /// What a file is that is not read, by its name and first bytes; none if it holds nothing.
 fn unread(name: &[u8], beginning: &[u8]) -> Option<RpmUnread> {
     match name {
-        // The header of a log has 32 bytes; a journal is void when its first bytes were zeroed.
-        b"rpmdb.sqlite-wal" => (beginning.len() > 32).then_some(RpmUnread::Journal),
+        // It is void when its first bytes were zeroed.
         b"rpmdb.sqlite-journal" => {
             beginning.iter().take(8).any(|&byte| byte != 0).then_some(RpmUnread::Journal)
         }
@@ -166,12 +174,12 @@ fn unread(name: &[u8], beginning: &[u8]) -> Option<RpmUnread> {
     }
 }
 
-/// The first bytes, one more than the header of a write-ahead log has.
+/// The first bytes, as many as say what a file is.
 fn beginning(source: Source<'_>) -> Result<Vec<u8>, GapCause> {
     let mut bytes = Vec::new();
     let read = match source {
-        Source::Forward(content) => content.take(33).read_to_end(&mut bytes),
-        Source::Random(file) => Cursor::new(file).take(33).read_to_end(&mut bytes),
+        Source::Forward(content) => content.take(8).read_to_end(&mut bytes),
+        Source::Random(file) => Cursor::new(file).take(8).read_to_end(&mut bytes),
     };
     read.map_err(|error| GapCause::Unreadable(error.to_string()))?;
     Ok(bytes)
@@ -214,15 +222,18 @@ fn unread_gap(squashed: &Squashed, sighting: &Sighting<'_, Evidence>, unread: Rp
         .within(directory)
         .any(|other| matches!(other.evidence, Evidence::Rpm(_)) && other.path.name() == b"rpmdb.sqlite");
     let reason = match unread {
-        RpmUnread::Journal if has_database => {
+        RpmUnread::Log if has_database => {
             "holds changes that are not in the database beside it, and were not read"
+        }
+        RpmUnread::Journal if has_database => {
+            "holds what is to be put back into the database beside it, and was not read"
         }
         RpmUnread::BerkeleyDb if !has_database => {
             "is a database of rpm in Berkeley DB, a format that is not read yet"
         }
         RpmUnread::Ndb if !has_database => "is a database of rpm in NDB, a format that is not read yet",
         // What an upgrade left behind, or a log without a database.
-        RpmUnread::Journal | RpmUnread::BerkeleyDb | RpmUnread::Ndb => return None,
+        _ => return None,
     };
     Some(Gap { path, reason: reason.to_owned() })
 }

@@ -9,6 +9,8 @@ use crate::tree::{Budget, Layer, Limits};
 
 /// Made by rpm from packages made for it: one with an epoch and a module, one with 60 files, one with epoch 0, a key.
 const DATABASE: &[u8] = include_bytes!("testdata/rpmdb.sqlite");
+/// Its log with a transaction that took `zero` out; without the end of the transaction nobody sees it.
+const LOG: &[u8] = include_bytes!("testdata/left-over.wal");
 
 fn parse(file: &[u8]) -> RpmDatabase {
     match read(&entry("var/lib/rpm/rpmdb.sqlite"), Source::Random(&source_of(file))).expect("readable") {
@@ -88,12 +90,18 @@ fn a_log_with_something_in_it_beside_the_database_is_a_gap() {
     let database = ("usr/lib/sysimage/rpm/rpmdb.sqlite", DATABASE);
     let log = "usr/lib/sysimage/rpm/rpmdb.sqlite-wal";
     let journal = "usr/lib/sysimage/rpm/rpmdb.sqlite-journal";
-    let reason = "holds changes that are not in the database beside it, and were not read";
-    assert_eq!(gaps(&[database, (log, &[7; 5000])]), [format!("{log} {reason}")]);
-    assert_eq!(gaps(&[database, (journal, b"\xd9\xd5\x05\xf9 \xa1c\xd7")]), [format!("{journal} {reason}")]);
-    // A log of nothing but its header, a journal that was made void, a log without a database.
-    assert_eq!(gaps(&[database, (log, &[7; 32]), (journal, &[0; 512])]), [""; 0]);
-    assert_eq!(gaps(&[("usr/share/rpm/rpmdb.sqlite-wal", &[7; 5000])]), [""; 0]);
+    assert_eq!(
+        gaps(&[database, (log, LOG)]),
+        [format!("{log} holds changes that are not in the database beside it, and were not read")]
+    );
+    assert_eq!(
+        gaps(&[database, (journal, b"\xd9\xd5\x05\xf9 \xa1c\xd7")]),
+        [format!("{journal} holds what is to be put back into the database beside it, and was not read")]
+    );
+    // A transaction that did not end, a journal that was made void, a log beside another database or none.
+    assert_eq!(gaps(&[database, (log, &LOG[..LOG.len() - 1]), (journal, &[0; 512])]), [""; 0]);
+    assert_eq!(gaps(&[("usr/share/rpm/rpmdb.sqlite-wal", LOG)]), [""; 0]);
+    assert_eq!(gaps(&[database, ("usr/share/rpm/rpmdb.sqlite-wal", LOG)]), [""; 0]);
 }
 
 #[test]
