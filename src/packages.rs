@@ -29,7 +29,7 @@ pub use os_release::ReleaseFile;
 pub use ownership::{OwnedFiles, Owners, PathSet};
 pub use python::PythonDistribution;
 pub use read::{ReadContext, Replayed, read_tree, replay};
-pub use rpm::{RpmDatabase, RpmPackage, RpmUnread};
+pub use rpm::{RpmDatabase, RpmFormat, RpmPackage, RpmUnread};
 
 use crate::package::{Location, Package};
 use crate::sbom::{self, Sbom};
@@ -66,7 +66,7 @@ pub enum Evidence {
     Go(GoProgram),
     /// A database of rpm.
     Rpm(RpmDatabase),
-    /// A file of rpm that is not read.
+    /// What lies beside a database of rpm and is not read.
     RpmUnread(RpmUnread),
     /// Not what it looked like: of no interest, and not kept.
     Nothing,

@@ -30,17 +30,33 @@ impl<'a> Pages<'a> {
         Self { file, size, first, count, read }
     }
 
+    /// How many whole pages there are.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
     /// Reads a page.
     pub(super) fn take(&mut self, number: u32) -> Result<Vec<u8>, GapCause> {
         let at = self.place(number)?;
-        let (word, bit) = self.bit(number);
-        if self.read[word] & bit != 0 {
+        if self.is_taken(number) {
             return Err(damaged(&format!("its page {number} is referred to twice")));
         }
+        let (word, bit) = self.bit(number);
         self.read[word] |= bit;
         let mut page = vec![0; self.size];
         read_full(self.file, &mut page, at)?;
         Ok(page)
+    }
+
+    /// Looks at the first bytes of a page, without reading it.
+    pub(super) fn peek(&self, number: u32, buf: &mut [u8]) -> Result<(), GapCause> {
+        read_full(self.file, buf, self.place(number)?)
+    }
+
+    /// Whether a page that there is was read.
+    pub(super) fn is_taken(&self, number: u32) -> bool {
+        let (word, bit) = self.bit(number);
+        self.read.get(word).is_some_and(|word| word & bit != 0)
     }
 
     fn bit(&self, number: u32) -> (usize, u64) {
@@ -84,6 +100,6 @@ pub(super) fn too_large() -> GapCause {
 }
 
 /// A length as files have it.
-fn wide(size: usize) -> u64 {
+pub(super) fn wide(size: usize) -> u64 {
     u64::try_from(size).unwrap_or(u64::MAX)
 }
