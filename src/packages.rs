@@ -31,7 +31,7 @@ pub use os_release::ReleaseFile;
 pub use ownership::{OwnedFiles, Owners, PathSet};
 pub use python::PythonDistribution;
 pub use read::{ReadContext, Replayed, Scratch, read_tree, replay};
-pub use rpm::{RpmDatabase, RpmPackage, RpmUnread};
+pub use rpm::{RpmDatabase, RpmFormat, RpmPackage, RpmUnread};
 
 use crate::package::{Location, Package};
 use crate::sbom::{self, Sbom};
@@ -39,7 +39,7 @@ use crate::tree::squash::{Sighting, Stacked};
 use crate::tree::{self, Entry, GapCause, Source};
 
 /// Version of the serialised form of [`Evidence`]; changes when a reader of stored evidence must.
-pub const EVIDENCE_VERSION: u16 = 1;
+pub const EVIDENCE_VERSION: u16 = 2;
 
 /// What was found in one layer or directory.
 pub type Record = tree::Record<Evidence>;
@@ -70,7 +70,7 @@ pub enum Evidence {
     Java(JavaArchives),
     /// A database of rpm.
     Rpm(RpmDatabase),
-    /// A file of rpm that is not read.
+    /// What lies beside a database of rpm and is not read.
     RpmUnread(RpmUnread),
     /// Not what it looked like: of no interest, and not kept.
     Nothing,

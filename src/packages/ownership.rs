@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Evidence, Squashed};
+use super::{Evidence, Squashed, rpm};
 use crate::package::Location;
 use crate::tree::EntryPath;
 use crate::tree::record::path_hash;
@@ -121,12 +121,10 @@ impl Owners {
                     lists
                         .extend(database.packages.iter().map(|package| (package.name.clone(), &package.files)));
                 }
-                Evidence::Rpm(database) => {
-                    lists
-                        .extend(database.packages.iter().map(|package| (package.name.clone(), &package.files)));
-                }
-                Evidence::Release(_)
+                // Not all of them count: see below.
+                Evidence::Rpm(_)
                 | Evidence::RpmUnread(_)
+                | Evidence::Release(_)
                 | Evidence::Copyright(_)
                 | Evidence::Python(_)
                 | Evidence::Node(_)
@@ -134,6 +132,9 @@ impl Owners {
                 | Evidence::Java(_)
                 | Evidence::Nothing => {}
             }
+        }
+        for (_, database) in rpm::databases(squashed) {
+            lists.extend(database.packages.iter().map(|package| (package.name.clone(), &package.files)));
         }
         let merged = MERGED.iter().filter_map(|listed| {
             let listed = EntryPath::new(listed.as_bytes()).ok()?;

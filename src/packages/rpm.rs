@@ -1,27 +1,27 @@
-//! rpm: its database in SQLite, and the list that distroless images of Azure Linux have in its place.
+//! rpm: its database in any of the formats that it was ever kept in, and the list that distroless images of Azure Linux have
+//! in its place.
 //!
-//! rpm before 4.16 keeps its database in Berkeley DB (`Packages`), SUSE in a format of its own (`Packages.db`, "NDB"). Those are
-//! not read; they are named as gaps, unless they are what an upgrade left beside a newer database. The database in SQLite is
-//! read as of its last checkpoint; a write-ahead log that was left beside it with something in it is a gap too.
+//! rpm before 4.16 keeps its database in Berkeley DB (`Packages`), SUSE in a format of its own (`Packages.db`, "NDB"), all others
+//! in SQLite. An upgrade may leave the old one behind; then the newer one counts. The database in SQLite is read as of
+//! its last checkpoint; a log that was left beside it with something in it is a gap.
 
+mod berkeley;
 mod header;
+mod log;
 mod manifest;
+mod ndb;
+mod pages;
+mod read;
 mod sqlite;
-
-use std::io::Read as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::installed::PACKAGES;
-use super::lines::Cursor;
-use super::ownership::{PathSet, PathSetBuilder};
+use super::ownership::PathSet;
 use super::{Assembly, Cataloger, Evidence, Squashed, Want};
 use crate::package::{Package, PackageType, SourcePackage};
 use crate::sbom::Gap;
+use crate::tree::Entry;
 use crate::tree::squash::Sighting;
-use crate::tree::{Entry, GapCause, Source};
-use header::Installed;
-use sqlite::{Database, Value};
 
 /// Directories of the database: the old place, the new one, and that of images that are updated as a whole.
 const DIRECTORIES: [&[u8]; 3] = [b"var/lib/rpm", b"usr/lib/sysimage/rpm", b"usr/share/rpm"];
@@ -35,31 +35,55 @@ const MANIFEST_CAP: u64 = 32 << 20;
 /// Reads databases of rpm.
 pub(super) const CATALOGER: Cataloger = Cataloger {
     id: "rpm",
-    version: 1,
+    version: 2,
     sniffs: false,
     fixed: &[
         "var/lib/rpm/rpmdb.sqlite",
         "var/lib/rpm/rpmdb.sqlite-wal",
         "var/lib/rpm/rpmdb.sqlite-journal",
-        "var/lib/rpm/Packages",
         "var/lib/rpm/Packages.db",
+        "var/lib/rpm/Packages",
         "usr/lib/sysimage/rpm/rpmdb.sqlite",
+        "usr/lib/sysimage/rpm/rpmdb.sqlite-wal",
+        "usr/lib/sysimage/rpm/rpmdb.sqlite-journal",
         "usr/lib/sysimage/rpm/Packages.db",
+        "usr/lib/sysimage/rpm/Packages",
         "usr/share/rpm/rpmdb.sqlite",
+        "usr/share/rpm/rpmdb.sqlite-wal",
+        "usr/share/rpm/rpmdb.sqlite-journal",
+        "usr/share/rpm/Packages.db",
+        "usr/share/rpm/Packages",
         "var/lib/rpmmanifest/container-manifest-2",
     ],
     wants,
-    read: |entry, source, _| read(entry, source),
+    read: |entry, source, _| read::read(entry, source),
     assemble,
 };
 
 /// What a database of rpm says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RpmDatabase {
+    /// What it is kept in.
+    pub format: RpmFormat,
     /// Installed packages, in the order of the database.
     pub packages: Vec<RpmPackage>,
     /// Number of entries that cannot be understood.
     pub damaged: u32,
+}
+
+/// What a database of rpm is kept in, older formats before newer ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RpmFormat {
+    /// A list in place of a database.
+    #[default]
+    List,
+    /// A hash of Berkeley DB.
+    BerkeleyDb,
+    /// SUSE's own.
+    Ndb,
+    /// SQLite.
+    Sqlite,
 }
 
 /// One installed package in rpm's own words.
@@ -87,15 +111,13 @@ pub struct RpmPackage {
     pub files: PathSet,
 }
 
-/// A file of rpm that is not read.
+/// What lies beside a database in SQLite and is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RpmUnread {
-    /// A database in Berkeley DB.
-    BerkeleyDb,
-    /// A database in SUSE's format.
-    Ndb,
-    /// Changes that are not in the database beside it yet, or are to be taken out of it again.
+    /// A write-ahead log with changes that are not in the database yet.
+    Log,
+    /// A rollback journal with what is to be put back into the database.
     Journal,
 }
 
@@ -106,82 +128,39 @@ fn wants(entry: &Entry, _: &[u8]) -> Option<Want> {
     }
     entry.path.parent().filter(|parent| DIRECTORIES.contains(parent))?;
     match entry.path.name() {
-        b"rpmdb.sqlite" => Some(Want::Random { cap: CAP }),
-        // Of these only the first bytes are looked at.
-        b"rpmdb.sqlite-wal" | b"rpmdb.sqlite-journal" | b"Packages" | b"Packages.db" => {
-            Some(Want::Forward { cap: u64::MAX })
-        }
+        b"rpmdb.sqlite" | b"Packages.db" | b"Packages" => Some(Want::Random { cap: CAP }),
+        b"rpmdb.sqlite-wal" => Some(Want::Forward { cap: CAP }),
+        // Of it only the first bytes are looked at.
+        b"rpmdb.sqlite-journal" => Some(Want::Forward { cap: u64::MAX }),
         _ => None,
     }
 }
 
-fn read(entry: &Entry, source: Source<'_>) -> Result<Evidence, GapCause> {
-    if entry.path.as_bytes() == MANIFEST {
-        return manifest::read(source).map(Evidence::Rpm);
-    }
-    match (entry.path.name(), source) {
-        (b"rpmdb.sqlite", Source::Random(file)) => read_database(&mut Database::open(file)?).map(Evidence::Rpm),
-        (b"rpmdb.sqlite", Source::Forward(_)) => {
-            Err(GapCause::Unreadable("a database is not read front to back".to_owned()))
-        }
-        (name, source) => Ok(unread(name, &beginning(source)?).map_or(Evidence::Nothing, Evidence::RpmUnread)),
-    }
-}
-
-fn read_database(file: &mut Database<'_>) -> Result<RpmDatabase, GapCause> {
-    let mut database = RpmDatabase::default();
-    let mut paths = PathSetBuilder::default();
-    // hnum, blob: the number stands for the row itself and is not stored.
-    file.rows("Packages", &mut |row| {
-        let installed = match row {
-            [_, Value::Bytes(blob), ..] => header::parse(blob, &mut paths),
-            _ => Ok(Installed::Damaged),
-        };
-        match installed.map_err(|error| GapCause::Limit(error.to_string()))? {
-            Installed::Package(package) => database.packages.push(*package),
-            Installed::Key => {}
-            Installed::Damaged => database.damaged = database.damaged.saturating_add(1),
-        }
-        if database.packages.len() > PACKAGES {
-            return Err(GapCause::Limit(format!("holds more than {PACKAGES} packages")));
-        }
-        Ok(())
-    })?;
-    Ok(database)
-}
-
-/// What a file is that is not read, by its name and first bytes; none if it holds nothing.
-fn unread(name: &[u8], beginning: &[u8]) -> Option<RpmUnread> {
-    match name {
-        // The header of a log has 32 bytes; a journal is void when its first bytes were zeroed.
-        b"rpmdb.sqlite-wal" => (beginning.len() > 32).then_some(RpmUnread::Journal),
-        b"rpmdb.sqlite-journal" => {
-            beginning.iter().take(8).any(|&byte| byte != 0).then_some(RpmUnread::Journal)
-        }
-        _ if beginning.is_empty() => None,
-        _ if beginning.starts_with(b"RpmP") => Some(RpmUnread::Ndb),
-        b"Packages.db" => Some(RpmUnread::Ndb),
-        _ => Some(RpmUnread::BerkeleyDb),
-    }
-}
-
-/// The first bytes, one more than the header of a write-ahead log has.
-fn beginning(source: Source<'_>) -> Result<Vec<u8>, GapCause> {
-    let mut bytes = Vec::new();
-    let read = match source {
-        Source::Forward(content) => content.take(33).read_to_end(&mut bytes),
-        Source::Random(file) => Cursor::new(file).take(33).read_to_end(&mut bytes),
+/// The databases that count. Of several in one directory rpm reads that of the format it is built for; here it is the newest
+/// one that has packages: a tool built for another format makes an empty database beside the one in use.
+pub(super) fn databases(squashed: &Squashed) -> Vec<(Sighting<'_, Evidence>, &RpmDatabase)> {
+    let all: Vec<_> = squashed
+        .sightings()
+        .filter_map(|sighting| match sighting.evidence {
+            Evidence::Rpm(database) => Some((sighting, database)),
+            _ => None,
+        })
+        .collect();
+    let counts = |(sighting, database): &(Sighting<'_, Evidence>, &RpmDatabase)| {
+        let mut beside = all.iter().filter(|(other, _)| other.path.parent() == sighting.path.parent());
+        beside.all(|(_, other)| other.format <= database.format || other.packages.is_empty())
     };
-    read.map_err(GapCause::from)?;
-    Ok(bytes)
+    let counts: Vec<bool> = all.iter().map(counts).collect();
+    all.into_iter().zip(counts).filter_map(|(found, counts)| counts.then_some(found)).collect()
 }
 
 fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
+    for (sighting, database) in databases(squashed) {
+        add_packages(database, &sighting, assembly);
+    }
     for sighting in squashed.sightings() {
-        match sighting.evidence {
-            Evidence::Rpm(database) => add_packages(database, &sighting, assembly),
-            Evidence::RpmUnread(unread) => assembly.gaps.extend(unread_gap(squashed, &sighting, *unread)),
-            _ => {}
+        if let Evidence::RpmUnread(unread) = sighting.evidence {
+            assembly.gaps.extend(unread_gap(squashed, &sighting, *unread));
         }
     }
 }
@@ -206,24 +185,18 @@ fn add_packages(database: &RpmDatabase, sighting: &Sighting<'_, Evidence>, assem
     }
 }
 
+/// What lies beside no database says nothing.
 fn unread_gap(squashed: &Squashed, sighting: &Sighting<'_, Evidence>, unread: RpmUnread) -> Option<Gap> {
-    let path = sighting.path.to_string();
-    let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-    let has_database = squashed
-        .within(directory)
-        .any(|other| matches!(other.evidence, Evidence::Rpm(_)) && other.path.name() == b"rpmdb.sqlite");
-    let reason = match unread {
-        RpmUnread::Journal if has_database => {
-            "holds changes that are not in the database beside it, and were not read"
-        }
-        RpmUnread::BerkeleyDb if !has_database => {
-            "is a database of rpm in Berkeley DB, a format that is not read yet"
-        }
-        RpmUnread::Ndb if !has_database => "is a database of rpm in NDB, a format that is not read yet",
-        // What an upgrade left behind, or a log without a database.
-        RpmUnread::Journal | RpmUnread::BerkeleyDb | RpmUnread::Ndb => return None,
+    let is_beside = |other: &Sighting<'_, Evidence>| {
+        matches!(other.evidence, Evidence::Rpm(database) if database.format == RpmFormat::Sqlite)
+            && other.path.parent() == sighting.path.parent()
     };
-    Some(Gap { path, reason: reason.to_owned() })
+    squashed.sightings().find(is_beside)?;
+    let reason = match unread {
+        RpmUnread::Log => "holds changes that are not in the database beside it, and were not read",
+        RpmUnread::Journal => "holds what is to be put back into the database beside it, and was not read",
+    };
+    Some(Gap { path: sighting.path.to_string(), reason: reason.to_owned() })
 }
 
 impl RpmPackage {

@@ -40,7 +40,7 @@ pub(super) fn squashed_of(files: &[(&str, &str)]) -> Squashed {
     squash(vec![Stacked { record: Arc::new(builder.finish()), diff_id: None }])
 }
 
-mod reading {
+pub(super) mod reading {
     use std::fmt::Write as _;
     use std::fs;
     use std::io::Write as _;
@@ -78,13 +78,13 @@ mod reading {
         read_all(blobs.len(), &open, limits, budget)
     }
 
-    fn read_directory(path: &Path) -> Sbom {
+    pub(in crate::packages) fn read_directory(path: &Path) -> Sbom {
         let limits = Limits::default();
         let open = |_| -> Box<dyn Tree> { Box::new(Directory::open(path, &limits).expect("opens")) };
         read_all(1, &open, &limits, &Budget::new(1 << 20))
     }
 
-    fn plainly(blobs: &[Vec<u8>]) -> Sbom {
+    pub(in crate::packages) fn plainly(blobs: &[Vec<u8>]) -> Sbom {
         read_layers(blobs, &Limits::default(), &Budget::new(8 << 20))
     }
 
@@ -94,7 +94,7 @@ mod reading {
         fs::write(path, text).expect("writes");
     }
 
-    fn tar(root: &Path) -> Vec<u8> {
+    pub(in crate::packages) fn tar(root: &Path) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
         builder.follow_symlinks(false);
         builder.append_dir_all(".", root).expect("to memory");

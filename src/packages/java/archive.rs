@@ -270,12 +270,11 @@ fn limit(why: &str) -> GapCause {
 }
 
 /// Why a member could not be unpacked.
-#[allow(clippy::needless_pass_by_value, reason = "as map_err has it")]
 fn unpacking(error: io::Error) -> GapCause {
     match error.kind() {
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
             GapCause::Damaged("its compressed data cannot be decoded".to_owned())
         }
-        _ => GapCause::Unreadable(error.to_string()),
+        _ => error.into(),
     }
 }

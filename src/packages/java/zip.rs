@@ -247,7 +247,7 @@ fn filled(file: &dyn ReadAt, at: u64, count: usize) -> Result<Vec<u8>, GapCause>
     let mut filled = 0;
     while filled < count {
         let Some(next) = at.checked_add(u64_of(filled)) else { break };
-        match file.read_at(&mut bytes[filled..], next).map_err(unreadable)? {
+        match file.read_at(&mut bytes[filled..], next)? {
             0 => break,
             read => filled += read,
         }
@@ -264,7 +264,7 @@ fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> Result<usize, GapCause> {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(unreadable(error)),
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(filled)
@@ -291,11 +291,6 @@ fn damaged(why: &str) -> GapCause {
 
 fn outside() -> GapCause {
     damaged("a member of the zip lies outside of it")
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "as map_err has it")]
-fn unreadable(error: io::Error) -> GapCause {
-    GapCause::Unreadable(error.to_string())
 }
 
 #[cfg(test)]

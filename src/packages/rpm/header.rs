@@ -5,6 +5,7 @@
 use super::super::lines::text;
 use super::super::ownership::{PathSetBuilder, TooManyFiles};
 use super::RpmPackage;
+use crate::tree::GapCause;
 
 /// Most entries of an index (rpm, `HEADER_TAGS_MAX`).
 const TAGS: usize = 0xffff;
@@ -42,6 +43,9 @@ pub(super) enum Installed {
     /// It cannot be understood, or has no name, version or release.
     Damaged,
 }
+
+/// Called with each header of a database, or none where one is damaged.
+pub(super) type Visit<'v> = dyn FnMut(Option<&[u8]>) -> Result<(), GapCause> + 'v;
 
 /// Reads a header; `paths` is used for the package's files.
 pub(super) fn parse(blob: &[u8], paths: &mut PathSetBuilder) -> Result<Installed, TooManyFiles> {

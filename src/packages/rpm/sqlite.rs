@@ -1,9 +1,8 @@
 //! Just enough of SQLite to read all rows of one table. SQLite, "Database File Format".
 //!
-//! Nothing is written, nothing locked and no SQL spoken: a table is a tree of pages, and its rows are walked in order. Each page
-//! is read at most once, whatever it is referred to as, so a file that leads in circles ends as damage and no file can ask
-//! for more work than it has pages.
+//! Nothing is written, nothing locked and no SQL spoken: a table is a tree of pages, and its rows are walked in order.
 
+use super::pages::{BLOB, Pages, ROWS, damaged, outside, read_full, too_large};
 use crate::tree::{GapCause, ReadAt};
 
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -11,11 +10,6 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 const HEADER: usize = 100;
 /// Deepest tree that SQLite itself walks (`BTCURSOR_MAX_DEPTH`).
 const DEPTH: usize = 20;
-/// Most rows of the tables that are walked.
-const ROWS: usize = 1_000_000;
-/// Most bytes of one row. The header of a package of some 100,000 files has about 10 MB.
-const ROW: usize = 32 << 20;
-
 /// Bytes that a cell takes besides its payload, at least: its place in the list, and two numbers.
 const CELL: usize = 4;
 
@@ -25,13 +19,9 @@ const LEAF: u8 = 0x0d;
 
 /// A database file.
 pub(super) struct Database<'a> {
-    file: &'a dyn ReadAt,
-    page_size: usize,
+    pages: Pages<'a>,
     /// Bytes of a page that hold data.
     usable: usize,
-    pages: u32,
-    /// One bit a page: it was read.
-    visited: Vec<u64>,
     /// Rows read so far.
     rows: usize,
 }
@@ -75,10 +65,7 @@ impl<'a> Database<'a> {
         if usable < 480 {
             return Err(damaged("its pages have an impossible size"));
         }
-        let pages = file.size() / u64::try_from(page_size).unwrap_or(u64::MAX);
-        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
-        let visited = vec![0; usize::try_from(pages / 64).unwrap_or_default() + 1];
-        Ok(Self { file, page_size, usable, pages, visited, rows: 0 })
+        Ok(Self { pages: Pages::new(file, page_size, 1), usable, rows: 0 })
     }
 
     /// Visits all rows of a table.
@@ -101,7 +88,7 @@ impl<'a> Database<'a> {
     fn walk(&mut self, root: u32, visit: &mut Visit<'_>) -> Result<(), GapCause> {
         let mut pending = vec![(root, 0)];
         while let Some((number, depth)) = pending.pop() {
-            let page = self.page(number)?;
+            let page = self.pages.take(number)?;
             let start = if number == 1 { HEADER } else { 0 };
             let page = Page::parse(&page, start, self.usable)?;
             match page.kind {
@@ -135,8 +122,8 @@ impl<'a> Database<'a> {
         let (length, rest) = varint(cell).ok_or_else(outside)?;
         let (_row_id, rest) = varint(rest).ok_or_else(outside)?;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        if length > ROW {
-            return Err(GapCause::Limit(format!("holds an entry of more than the {ROW} bytes that are read")));
+        if length > BLOB {
+            return Err(too_large());
         }
         let local = local_length(length, self.usable);
         *space = space.checked_sub(local + CELL).ok_or_else(|| damaged("entries of it overlap"))?;
@@ -144,26 +131,12 @@ impl<'a> Database<'a> {
         payload.extend_from_slice(rest.get(..local).ok_or_else(outside)?);
         let mut next = number(rest, local).unwrap_or_default();
         while payload.len() < length {
-            let page = self.page(next)?;
+            let page = self.pages.take(next)?;
             next = number(&page, 0).ok_or_else(outside)?;
             let content = page.get(4..self.usable).ok_or_else(outside)?;
             payload.extend_from_slice(&content[..content.len().min(length - payload.len())]);
         }
         Ok(payload)
-    }
-
-    fn page(&mut self, number: u32) -> Result<Vec<u8>, GapCause> {
-        let index = number.checked_sub(1).filter(|&index| index < self.pages);
-        let index = index.ok_or_else(|| damaged(&format!("it refers to page {number}, which it has not")))?;
-        let (word, bit) = (usize::try_from(index / 64).unwrap_or_default(), 1 << (index % 64));
-        if self.visited[word] & bit != 0 {
-            return Err(damaged(&format!("its page {number} is referred to twice")));
-        }
-        self.visited[word] |= bit;
-        let mut page = vec![0; self.page_size];
-        let at = u64::from(index) * u64::try_from(self.page_size).unwrap_or(u64::MAX);
-        read_full(self.file, &mut page, at)?;
-        Ok(page)
     }
 }
 
@@ -269,27 +242,6 @@ fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
 /// Four bytes, the highest first.
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
-}
-
-fn read_full(file: &dyn ReadAt, buf: &mut [u8], at: u64) -> Result<(), GapCause> {
-    let mut filled = 0;
-    while filled < buf.len() {
-        let next = at.saturating_add(u64::try_from(filled).unwrap_or(u64::MAX));
-        match file.read_at(&mut buf[filled..], next) {
-            Ok(0) => return Err(damaged("it is cut off")),
-            Ok(count) => filled += count,
-            Err(error) => return Err(GapCause::Unreadable(error.to_string())),
-        }
-    }
-    Ok(())
-}
-
-fn damaged(how: &str) -> GapCause {
-    GapCause::Damaged(how.to_owned())
-}
-
-fn outside() -> GapCause {
-    damaged("something in it lies outside of its page")
 }
 
 #[cfg(test)]

@@ -1,17 +1,25 @@
 use proptest::prelude::*;
 
+use super::super::ownership::PathSetBuilder;
 use super::super::tests::{entry, source_of};
 use super::super::{Owners, ReadContext, read_tree};
+use super::header::Installed;
 use super::*;
 use crate::sbom::Sbom;
 use crate::tree::squash::Stacked;
-use crate::tree::{Budget, Layer, Limits};
+use crate::tree::{Budget, Layer, Limits, Source};
 
 /// Made by rpm from packages made for it: one with an epoch and a module, one with 60 files, one with epoch 0, a key.
 const DATABASE: &[u8] = include_bytes!("testdata/rpmdb.sqlite");
+/// Its log with a transaction that took `zero` out; the same without the end of the transaction is not seen by anybody.
+const LOG: &[u8] = include_bytes!("testdata/left-over.wal");
+/// The same without `kernel-modules`.
+const NDB: &[u8] = include_bytes!("testdata/Packages.db");
+/// The same.
+const BERKELEY: &[u8] = include_bytes!("testdata/Packages");
 
 fn parse(file: &[u8]) -> RpmDatabase {
-    match read(&entry("var/lib/rpm/rpmdb.sqlite"), Source::Random(&source_of(file))).expect("readable") {
+    match read::read(&entry("var/lib/rpm/rpmdb.sqlite"), Source::Random(&source_of(file))).expect("readable") {
         Evidence::Rpm(database) => database,
         other => panic!("not rpm: {other:?}"),
     }
@@ -88,28 +96,71 @@ fn a_log_with_something_in_it_beside_the_database_is_a_gap() {
     let database = ("usr/lib/sysimage/rpm/rpmdb.sqlite", DATABASE);
     let log = "usr/lib/sysimage/rpm/rpmdb.sqlite-wal";
     let journal = "usr/lib/sysimage/rpm/rpmdb.sqlite-journal";
-    let reason = "holds changes that are not in the database beside it, and were not read";
-    assert_eq!(gaps(&[database, (log, &[7; 5000])]), [format!("{log} {reason}")]);
-    assert_eq!(gaps(&[database, (journal, b"\xd9\xd5\x05\xf9 \xa1c\xd7")]), [format!("{journal} {reason}")]);
-    // A log of nothing but its header, a journal that was made void, a log without a database.
-    assert_eq!(gaps(&[database, (log, &[7; 32]), (journal, &[0; 512])]), [""; 0]);
-    assert_eq!(gaps(&[("usr/share/rpm/rpmdb.sqlite-wal", &[7; 5000])]), [""; 0]);
+    assert_eq!(
+        gaps(&[database, (log, LOG)]),
+        [format!("{log} holds changes that are not in the database beside it, and were not read")]
+    );
+    assert_eq!(
+        gaps(&[database, (journal, b"\xd9\xd5\x05\xf9 \xa1c\xd7")]),
+        [format!("{journal} holds what is to be put back into the database beside it, and was not read")]
+    );
+    // A transaction that did not end, a journal that was made void, a log beside another database or none.
+    assert_eq!(gaps(&[database, (log, &LOG[..LOG.len() - 1]), (journal, &[0; 512])]), [""; 0]);
+    assert_eq!(gaps(&[("usr/share/rpm/Packages.db", NDB), ("usr/share/rpm/rpmdb.sqlite-wal", LOG)]), [""; 0]);
+    assert_eq!(gaps(&[database, ("usr/share/rpm/rpmdb.sqlite-wal", LOG)]), [""; 0]);
+}
+
+/// The paths at which packages of this name were found.
+fn places(sbom: &Sbom, name: &str) -> Vec<String> {
+    let packages = sbom.packages.iter().filter(|package| package.name == name);
+    packages.flat_map(|package| &package.locations).map(|location| location.path.clone()).collect()
 }
 
 #[test]
-fn other_formats_are_named_unless_a_newer_database_lies_beside_them() {
-    let berkeley = ("var/lib/rpm/Packages", &[0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x61, 0x15, 6, 0][..]);
-    let ndb = ("usr/lib/sysimage/rpm/Packages.db", &b"RpmP\0\0\0\0"[..]);
-    assert_eq!(
-        gaps(&[berkeley, ndb]),
-        [
-            "usr/lib/sysimage/rpm/Packages.db is a database of rpm in NDB, a format that is not read yet",
-            "var/lib/rpm/Packages is a database of rpm in Berkeley DB, a format that is not read yet",
-        ]
-    );
-    assert_eq!(gaps(&[berkeley, ("var/lib/rpm/rpmdb.sqlite", DATABASE)]), [""; 0]);
-    assert_eq!(gaps(&[("var/lib/rpm/Packages", b"")]), [""; 0]);
-    assert_eq!(gaps(&[("opt/Packages", b"x")]), [""; 0]);
+fn of_several_databases_in_a_directory_the_newest_counts() {
+    let sqlite = ("var/lib/rpm/rpmdb.sqlite", DATABASE);
+    let ndb = ("var/lib/rpm/Packages.db", NDB);
+    let berkeley = ("var/lib/rpm/Packages", BERKELEY);
+    for (files, newest, count) in [
+        (&[berkeley, ndb, sqlite][..], sqlite.0, 4),
+        (&[berkeley, sqlite], sqlite.0, 4),
+        (&[ndb, berkeley], ndb.0, 3),
+        (&[berkeley], berkeley.0, 4),
+    ] {
+        let sbom = sbom_of(files);
+        assert_eq!((sbom.packages.len(), places(&sbom, "hello")), (count, vec![newest.to_owned()]));
+        assert_eq!(sbom.gaps, []);
+    }
+    // Nor do files belong to packages that do not count.
+    let module = b"lib/modules/6.1/module-number-60.ko";
+    assert_eq!(Owners::of(&squashed_of(&[berkeley])).owner_of(module), Some("kernel-modules"));
+    assert_eq!(Owners::of(&squashed_of(&[berkeley, ndb])).owner_of(module), None);
+}
+
+#[test]
+fn databases_of_several_directories_all_count() {
+    let sbom = sbom_of(&[("var/lib/rpm/Packages", BERKELEY), ("usr/lib/sysimage/rpm/Packages.db", NDB)]);
+    assert_eq!(sbom.packages.len(), 4);
+    assert_eq!(places(&sbom, "hello"), ["usr/lib/sysimage/rpm/Packages.db", "var/lib/rpm/Packages"]);
+    assert_eq!(places(&sbom, "kernel-modules"), ["var/lib/rpm/Packages"]);
+}
+
+#[test]
+fn a_newer_database_without_packages_or_that_cannot_be_read_hides_none() {
+    // As `rpmdb --initdb` makes it: a page of slots, none of which is in use.
+    let slots = [&b"Slot"[..], &[0; 12]].concat().repeat(254);
+    let empty = [&b"RpmP\0\0\0\0\x01\0\0\0\x01\0\0\0\x01"[..], &[0; 15], &slots].concat();
+    let berkeley = ("var/lib/rpm/Packages", BERKELEY);
+    let sbom = sbom_of(&[berkeley, ("var/lib/rpm/Packages.db", &empty)]);
+    assert_eq!((sbom.packages.len(), sbom.gaps.len()), (4, 0));
+    let sbom = sbom_of(&[berkeley, ("var/lib/rpm/rpmdb.sqlite", &DATABASE[..5000])]);
+    assert_eq!((sbom.packages.len(), sbom.gaps.len()), (4, 1));
+}
+
+#[test]
+fn files_of_rpm_count_only_where_rpm_has_them() {
+    assert_eq!(sbom_of(&[("opt/Packages", BERKELEY), ("var/lib/rpm/old/Packages", BERKELEY)]).packages, []);
+    assert_eq!(gaps(&[("opt/Packages", b"x"), ("var/lib/rpm/Packages", b"")]), [""; 0]);
 }
 
 #[test]
@@ -236,7 +287,7 @@ proptest! {
             let at = index.index(file.len());
             file[at] = byte;
         }
-        if let Ok(Evidence::Rpm(database)) = read(&entry("var/lib/rpm/rpmdb.sqlite"), Source::Random(&source_of(&file))) {
+        if let Ok(Evidence::Rpm(database)) = read::read(&entry("var/lib/rpm/rpmdb.sqlite"), Source::Random(&source_of(&file))) {
             // The key too, once its name is another.
             prop_assert!(database.packages.len() <= 5);
         }
