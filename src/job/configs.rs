@@ -120,6 +120,7 @@ impl Configs {
             match answer {
                 _ if documents.contains_key(&DocumentName::Config) => {}
                 Some(Ok((of_config, config))) => {
+                    outcome.reference = of_config.reference;
                     outcome.manifest = outcome.manifest.take().or(of_config.manifest);
                     outcome.config = outcome.config.take().or(of_config.config);
                     documents.insert(DocumentName::Config, config);

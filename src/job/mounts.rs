@@ -18,6 +18,7 @@ pub(super) struct Mounts {
     /// By number of the image.
     references: Vec<String>,
     has_node: bool,
+    may_pull: bool,
     is_root_of_namespace: bool,
     /// Those that cannot be mounted, and why.
     failed: BTreeMap<usize, String>,
@@ -31,9 +32,10 @@ impl Mounts {
     pub(super) fn of(desired: &Job) -> Self {
         let pod = desired.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
         let volumes = pod.into_iter().flat_map(|pod| pod.volumes.iter().flatten());
-        let references = volumes.filter_map(|volume| volume.image.as_ref()?.reference.clone());
+        let images: Vec<_> = volumes.filter_map(|volume| volume.image.as_ref()).collect();
         Self {
-            references: references.collect(),
+            references: images.iter().filter_map(|image| image.reference.clone()).collect(),
+            may_pull: images.iter().any(|image| image.pull_policy.as_deref() != Some("Never")),
             has_node: pod.is_some_and(|pod| pod.affinity.is_some()),
             is_root_of_namespace: pod.is_some_and(|pod| pod.host_users == Some(false)),
             failed: BTreeMap::new(),
@@ -45,6 +47,11 @@ impl Mounts {
     /// Whether the pod is bound to a node.
     pub(super) fn has_node(&self) -> bool {
         self.has_node
+    }
+
+    /// Until when a pod is waited for that has so much time. One that streams, or for which a node pulls, takes what it takes.
+    pub(super) fn start_ends(&self, time: Duration) -> Option<Instant> {
+        (!self.references.is_empty() && !self.may_pull).then(|| Instant::now() + time)
     }
 
     /// Takes in that the container cannot start; false if that is not for the want of an image to mount.
@@ -132,6 +139,7 @@ mod tests {
         Mounts {
             references: references.iter().map(ToString::to_string).collect(),
             has_node: true,
+            may_pull: false,
             is_root_of_namespace,
             failed: BTreeMap::new(),
             unnamed: None,

@@ -39,6 +39,12 @@ const CLIENT_GRACE: Duration = Duration::from_secs(45);
 /// How long a pod that is bound to one node waits for room there: other nodes, and registries, may serve as well.
 const ROOM_GRACE: Duration = Duration::from_secs(5);
 
+/// How long the pod of a Job is waited for by somebody who may not read why there is none.
+const UNTOLD_GRACE: Duration = Duration::from_secs(5);
+
+/// How long a pod that mounts what its node has may take to start; the scanner's own image may have to be pulled.
+const START_GRACE: Duration = Duration::from_mins(1);
+
 /// How the scanner's container ended.
 struct Ended {
     /// Why, if not as it should.
@@ -70,6 +76,8 @@ pub(super) struct Run<'a, F> {
     unschedulable: Option<String>,
     /// When a pod that is bound to a node is not waited for any longer.
     room_ends: Option<Instant>,
+    /// When a pod that is to mount images must be there, and must run, for it to be waited for any longer.
+    start_ends: Option<Instant>,
     mounts: Mounts,
     configs: Configs,
     log: Option<mpsc::Receiver<LogEvent>>,
@@ -107,6 +115,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
             waiting: String::new(),
             unschedulable: None,
             room_ends: None,
+            start_ends: None,
             mounts: Mounts::of(desired),
             configs: Configs::of(desired, images),
             log: None,
@@ -123,7 +132,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
         let mut jobs = watch(self.jobs.clone(), watcher::Config::default().fields(&by_name));
         let mut events = self.events_of(&self.uid);
         let mut pod_events: Watch<ApiEvent> = futures::stream::pending().boxed();
-        let (mut pod_listed, mut job_listed) = (false, false);
+        let (mut pod_listed, mut job_listed, mut has_events) = (false, false, true);
         let time_is_up = Instant::now() + timeout;
         let mut log_ends = None;
         loop {
@@ -131,7 +140,8 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
             let has_configs = self.configs.is_heard();
             // For a scanner that never started there is nothing to wait for.
             let deadline = time_is_up + if self.running { CLIENT_GRACE } else { Duration::ZERO };
-            let ends = [log_ends, self.room_ends, self.mounts.settled_at(), self.configs.ends_at()];
+            let ends =
+                [log_ends, self.room_ends, self.start_ends, self.mounts.settled_at(), self.configs.ends_at()];
             let end = ends.into_iter().flatten().fold(deadline, Instant::min);
             tokio::select! {
                 () = stop.cancelled() => return Some(Problem::Interrupted),
@@ -175,8 +185,13 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                         jobs = futures::stream::pending().boxed();
                     },
                 },
-                Some(event) = events.next() => {
-                    let event = event.ok().and_then(applied);
+                event = events.next(), if has_events => {
+                    has_events = event.is_some();
+                    // Nobody tells why there is no pod.
+                    if !has_events && self.pod.is_none() {
+                        self.start_ends = self.mounts.start_ends(UNTOLD_GRACE);
+                    }
+                    let event = event.and_then(Result::ok).and_then(applied);
                     if let Some(problem) = event.as_ref().and_then(event_problem) {
                         return Some(problem);
                     }
@@ -313,6 +328,9 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
         if self.running {
             return Problem::Deadline;
         }
+        if self.pod.is_none() && self.start_ends.is_some() {
+            return Problem::NoPod("none is there yet, and why may not be known (list events)".to_owned());
+        }
         let not_started = || Problem::NotStarted(std::mem::take(&mut self.waiting));
         self.unschedulable.take().map_or_else(not_started, Problem::Unschedulable)
     }
@@ -355,6 +373,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
     fn pod_changed(&mut self, pod: &Pod) -> Option<Problem> {
         if self.pod.is_none() {
             self.pod = Some(pod.name_any());
+            self.start_ends = self.mounts.start_ends(START_GRACE);
             let spec = pod.spec.clone().unwrap_or_default();
             self.notes.extend(alterations(self.desired, &spec));
             if let Some(change) = distrust(self.desired, &spec) {
@@ -423,6 +442,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
             self.running = true;
             self.unschedulable = None;
             self.room_ends = None;
+            self.start_ends = None;
             self.open_log(Part { follow: true, since: None, after: Duration::ZERO });
         }
     }

@@ -146,7 +146,8 @@ impl Ladder {
 
 /// Whether it is the pod as it is that was refused, and not that there is one more, or for whom.
 fn is_about_the_pod(text: &str) -> bool {
-    ["violates PodSecurity", "denied", "security context constraint", "is invalid"]
+    // The last is said by us, to whom nobody says more.
+    ["violates PodSecurity", "denied", "security context constraint", "is invalid", "none is there yet"]
         .iter()
         .any(|words| text.contains(words))
 }

@@ -117,14 +117,23 @@ fn rung_that_is_refused_is_left_by_someone_who_could_not_know_it_beforehand() {
     let pods = vec![running_pod("app", &public("shop/payments:2.1"))];
     let namespace = Namespace::with_labels("editor", PullSecret::None, &labels, pods);
     namespace.wait_until_ready();
-    let user = account(&namespace, "reader", &role_of_the_readme()["rules"]);
-    let ended = Plugin::scan(&["-n", &namespace.name, "--as", &user, "-v", "1"]).run().code(0);
-    let (reader, _, read_as) = read_by(&only(&ended));
-    assert_eq!((reader.as_str(), read_as.as_str()), ("volume", "user 65532"));
-    let words = format!("in namespace {} the scanner runs as user 65532", namespace.name);
-    let notes = ended.report()["notes"].to_string();
-    assert!(notes.contains(&words) && notes.contains("violates PodSecurity"), "{notes}");
-    ended.says(&["read as root of a user namespace", &words, "read as user 65532"]);
+    let role = role_of_the_readme()["rules"].clone();
+    let mut with_events = role.clone();
+    with_events.as_array_mut().expect("a list").push(json!({
+        "apiGroups": [""], "resources": ["events"], "verbs": ["list", "watch"]}));
+    for (name, rules, why) in [
+        ("told", &with_events, "violates PodSecurity"),
+        ("untold", &role, "why may not be known (list events)"),
+    ] {
+        let user = account(&namespace, name, rules);
+        let ended = Plugin::scan(&["-n", &namespace.name, "--as", &user, "-v", "1"]).run().code(0).within(40);
+        let (reader, _, read_as) = read_by(&only(&ended));
+        assert_eq!((reader.as_str(), read_as.as_str()), ("volume", "user 65532"));
+        let words = format!("in namespace {} the scanner runs as user 65532", namespace.name);
+        let notes = ended.report()["notes"].to_string();
+        assert!(notes.contains(&words) && notes.contains(why), "{notes}");
+        ended.says(&["read as root of a user namespace", &words, "read as user 65532"]);
+    }
     namespace.assert_nothing_left();
 }
 

@@ -151,6 +151,8 @@ fn serve(stream: TcpStream, tls: Arc<ServerConfig>, content: &Content) -> io::Re
 }
 
 fn answer(stream: &mut (impl Read + Write), method: &str, path: &str, content: &Content) -> io::Result<()> {
+    // A runtime says in a query which registry it takes this one for.
+    let path = path.split('?').next().unwrap_or_default();
     let digest = path.rsplit('/').next().filter(|last| last.starts_with("sha256:"));
     let Some((digest, bytes)) = digest.and_then(|digest| Some((digest, blob(&content.layout, digest).ok()?)))
     else {
