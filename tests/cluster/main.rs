@@ -4,6 +4,7 @@
 //! `scripts/shop`; `scripts/test` sees to all of it. Without, every test fails and says so. Each test works in
 //! namespaces of its own, so they run side by side.
 
+mod admission;
 mod bad_input;
 mod connection;
 mod environment;

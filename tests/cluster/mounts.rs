@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::environment::{environment, kubectl, wait_for};
 use crate::namespace::{Namespace, PullSecret, on_node, running_pod, with_secret};
-use crate::nodes::{Cordoned, open_nodes};
+use crate::nodes::{Cordoned, Full, open_nodes};
 use crate::plugin::{Ended, Plugin, assert_has, state};
 use crate::registry::SlowRegistry;
 use crate::rights::{account, role_of_the_readme};
@@ -65,8 +65,33 @@ fn private_image_is_mounted_with_the_pull_secret_of_its_pod() {
     let pods = vec![with_secret(running_pod("app", &image))];
     let namespace = Namespace::new("private", PullSecret::ForPods, pods);
     namespace.wait_until_ready();
-    let ended = Plugin::scan(&["-n", &namespace.name, "--read", "volume"]).run().code(0);
-    assert_eq!(state(&only(&ended)).0, "scanned");
+    let editor = namespace.account_with("edit");
+    for flags in [&["--read", "volume"][..], &["--read", "volume", "--as", &editor]] {
+        let ended = Plugin::scan(&["-n", &namespace.name]).with(flags).run().code(0);
+        assert_eq!(state(&only(&ended)).0, "scanned");
+    }
+}
+
+#[test]
+fn packages_of_every_kind_are_found_in_a_mount_and_held_against_their_advisories() {
+    let _open = open_nodes();
+    let pods = vec![running_pod("app", &public("apps/languages:1"))];
+    let namespace = Namespace::new("kinds", PullSecret::None, pods);
+    namespace.wait_until_ready();
+    // Of rpm there is a database and no advisory.
+    let image =
+        only(&Plugin::scan(&["-n", &namespace.name, "--read", "volume", "--allow-incomplete"]).run().code(0));
+    assert_eq!(state(&image).0, "scanned");
+    let findings = image["findings"].as_array().expect("a list");
+    let has = |purl: &str, vulnerability: &str| {
+        let text = |finding: &Value, key: &str| finding[key].as_str().unwrap_or_default().to_owned();
+        let is_it = |f: &&Value| text(f, "purl").starts_with(purl) && f.to_string().contains(vulnerability);
+        assert!(findings.iter().any(|f| is_it(&f)), "{purl} {vulnerability} is not in {findings:#?}");
+    };
+    has("pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1", "GHSA-jfh8-c2jp-5v3q");
+    has("pkg:pypi/jinja2@2.11.2", "PYSEC-2021-66");
+    has("pkg:npm/lodash@4.17.15", "GHSA-35jh-r3h4-6jhm");
+    has("pkg:apk/alpine/curl@8.1.0-r1", "CVE-2023-38545");
 }
 
 #[test]
@@ -180,6 +205,28 @@ fn cordoned_node_is_passed_by() {
     // Who may not look at nodes finds out by trying.
     let tried = only(&Plugin::scan(&["-n", &one.name, "--as", &editor]).run().code(0));
     assert_eq!(read_by(&tried), stream());
+    one.assert_nothing_left();
+}
+
+#[test]
+fn full_node_is_left_for_another_and_then_for_the_registry() {
+    let pods = |nodes: &[&str]| {
+        let pod = |node: &&str| on_node(node, running_pod(node, &public("apps/web:1.24")));
+        nodes.iter().map(pod).collect()
+    };
+    let one = Namespace::new("full", PullSecret::None, pods(&["node2"]));
+    let both = Namespace::new("fulls", PullSecret::None, pods(&["node1", "node2"]));
+    one.wait_until_ready();
+    both.wait_until_ready();
+    let _full = Full::new("node2", &public("apps/web:1.24"));
+    let streamed = Plugin::scan(&["-n", &one.name]).run().code(0).within(40);
+    assert_eq!(read_by(&only(&streamed)), stream());
+    let other = only(&Plugin::scan(&["-n", &both.name]).run().code(0).within(40));
+    assert_eq!(read_by(&other), volume("node1", ROOT));
+    let (state, reason) =
+        Plugin::scan(&["-n", &one.name, "--read", "volume"]).run().code(4).within(40).only_image();
+    assert_eq!(state, "failed");
+    assert_has(&reason, &["no node takes the scanner pod", "Insufficient memory"]);
     one.assert_nothing_left();
 }
 

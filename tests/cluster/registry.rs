@@ -108,7 +108,8 @@ impl Drop for SlowRegistry {
     }
 }
 
-fn tls() -> Arc<ServerConfig> {
+/// What a server of this machine needs to be trusted by the cluster.
+pub(crate) fn tls() -> Arc<ServerConfig> {
     let environment = environment();
     let certificates = CertificateDer::pem_file_iter(environment.pki("registry.crt")).expect("a certificate");
     let certificates = certificates.collect::<Result<Vec<_>, _>>().expect("a certificate");
