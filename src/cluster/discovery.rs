@@ -19,7 +19,7 @@ use crate::image::RuntimeImage;
 use crate::workload::{Container, ContainerKind, Pod, WorkloadRef};
 
 /// Objects per page of a list.
-const PAGE: u32 = 500;
+pub(super) const PAGE: u32 = 500;
 
 /// What is to be looked at.
 #[derive(Clone, Debug, Default)]

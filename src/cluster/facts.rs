@@ -8,7 +8,7 @@ use kube::api::{Api, ListParams};
 use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt as _};
 
-use super::discovery::list;
+use super::discovery::{PAGE, list};
 use super::refusal::ApiError;
 use crate::facts::{Facts, Node, PodSecurity, Taint, Version, without_image_volumes};
 use crate::image::Platform;
@@ -23,13 +23,13 @@ const ENFORCE_VERSION: &str = "pod-security.kubernetes.io/enforce-version";
 pub(super) async fn gather(client: &Client, namespace: Option<&str>) -> (Facts, Vec<String>) {
     let (server, nodes, namespaces) =
         tokio::join!(client.apiserver_version(), nodes(client), namespaces(client, namespace));
-    let mut notes = Vec::new();
+    let mut missing = Vec::new();
     let nodes = nodes.unwrap_or_else(|error| {
-        notes.push(format!("{error}: images of several platforms are read for that of the scanner"));
+        missing.push(format!("{error}: images of several platforms are read for that of the scanner"));
         BTreeMap::new()
     });
     let server = server.ok().and_then(|info| Version::parse(&info.git_version));
-    (Facts { server, nodes, namespaces }, notes)
+    (Facts { server, nodes, namespaces }, missing)
 }
 
 async fn nodes(client: &Client) -> Result<BTreeMap<String, Node>, ApiError> {
@@ -75,21 +75,19 @@ fn node(node: &ApiNode) -> Option<Node> {
 /// What the labels of namespaces say; those that may not be read are left out.
 async fn namespaces(client: &Client, namespace: Option<&str>) -> BTreeMap<String, PodSecurity> {
     let api: Api<Namespace> = Api::all(client.clone());
-    let found: Vec<PartialObjectMeta<Namespace>> = match namespace {
-        Some(name) => api.get_metadata_opt(name).await.ok().flatten().into_iter().collect(),
-        None => {
-            let mut found = Vec::new();
-            let mut params = ListParams::default().limit(500);
-            while let Ok(page) = api.list_metadata(&params).await {
-                found.extend(page.items);
-                match page.metadata.continue_ {
-                    Some(token) if !token.is_empty() => params = params.continue_token(&token),
-                    _ => break,
-                }
+    let mut found: Vec<PartialObjectMeta<Namespace>> = Vec::new();
+    if let Some(name) = namespace {
+        found.extend(api.get_metadata_opt(name).await.ok().flatten());
+    } else {
+        let mut params = ListParams::default().limit(PAGE);
+        while let Ok(page) = api.list_metadata(&params).await {
+            found.extend(page.items);
+            match page.metadata.continue_ {
+                Some(token) if !token.is_empty() => params = params.continue_token(&token),
+                _ => break,
             }
-            found
         }
-    };
+    }
     found.iter().map(|namespace| (namespace.name_any(), pod_security(namespace))).collect()
 }
 
@@ -108,12 +106,8 @@ mod tests {
     use super::*;
 
     fn read(status: &serde_json::Value, spec: &serde_json::Value) -> Node {
-        let node = serde_json::from_value(json!({"metadata": {"name": "n"}, "spec": spec, "status": status}));
-        node_of(&node.expect("a node"))
-    }
-
-    fn node_of(api: &ApiNode) -> Node {
-        node(api).expect("it says what it is")
+        let told = json!({"metadata": {"name": "n"}, "spec": spec, "status": status});
+        node(&serde_json::from_value(told).expect("a node")).expect("it says what it is")
     }
 
     fn status(user_namespaces: bool) -> serde_json::Value {

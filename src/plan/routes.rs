@@ -33,22 +33,20 @@ pub(super) fn add(target: &mut Target, container: &Container, reference: &Refere
 
 /// Where the container's image can be mounted, if it is to be; or why it cannot.
 fn mount(container: &Container, options: PlanOptions<'_>) -> Result<Option<Reader>, String> {
-    let node = container.pod.node.clone();
     let has_started = matches!(container.runtime, Ok(RuntimeImage::Manifest(_) | RuntimeImage::Config(_)));
-    match (options.read, &node) {
+    let node = container.pod.node.as_ref();
+    let closed = node.and_then(|name| options.facts.node(name)?.closed.as_ref());
+    match (options.read, node) {
         (Read::Stream, _) => Ok(None),
-        (Read::Pull, None) => Ok(Some(Reader::Mount { node })),
-        (Read::Pull, Some(name)) | (Read::Auto | Read::Volume, Some(name))
-            if has_started || options.read == Read::Pull =>
-        {
-            match options.facts.node(name).and_then(|node| node.closed.as_ref()) {
-                None => Ok(Some(Reader::Mount { node })),
-                // Another node can pull it as well.
-                Some(_) if options.read == Read::Pull => Ok(Some(Reader::Mount { node: None })),
-                Some(why) => Err(format!("node {name} has it, but {why}")),
-            }
+        // Another node can pull it as well.
+        (Read::Pull, node) => Ok(Some(Reader::Mount { node: node.filter(|_| closed.is_none()).cloned() })),
+        (Read::Auto | Read::Volume, Some(name)) if has_started => match closed {
+            Some(why) => Err(format!("node {name} has it, but {why}")),
+            None => Ok(Some(Reader::Mount { node: Some(name.clone()) })),
+        },
+        (Read::Auto | Read::Volume, _) => {
+            Err("no node has it for certain, since its container has not started".to_owned())
         }
-        _ => Err("no node has it for certain, since its container has not started".to_owned()),
     }
 }
 

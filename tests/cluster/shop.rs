@@ -55,8 +55,9 @@ fn every_container_of_the_shop_is_reported_with_its_state() {
         entries.filter(|entry| entry["workload"] == workload).cloned().collect::<Vec<_>>()
     };
     let images = report["images"].as_array().expect("a list");
-    let image_of =
-        |container: &Value| images[container["image_index"].as_u64().expect("read") as usize].clone();
+    let index_of =
+        |container: &Value| usize::try_from(container["image_index"].as_u64().expect("read")).expect("few");
+    let image_of = |container: &Value| images[index_of(container)].clone();
     let gone = image_of(&of("deployment/coupons")[0]);
     assert_eq!(gone["read_by"]["reader"], "volume", "its registry does not have it any more");
     assert_eq!(image_of(&of("deployment/forecast")[0])["read_by"]["reader"], "stream");
