@@ -22,6 +22,8 @@ pub enum Problem {
     Unschedulable(String),
     /// The pod had not started when the scan's time was up. What it waited for, if that is known.
     NotStarted(String),
+    /// The pod took longer to start than a mount may. What it waited for, if that is known.
+    TooSlow(String),
     /// The container cannot be set up. Reason and text.
     Setup(String),
     /// The API server left out what makes the pod a mounting one.
@@ -190,6 +192,7 @@ impl fmt::Display for Problem {
             Self::NotStarted(text) => {
                 write!(f, "the scan's time was up before the scanner pod had started: {text}")
             }
+            Self::TooSlow(text) => write!(f, "the scanner pod took too long to start: {text}"),
             Self::Setup(text) => write!(f, "the scanner's container cannot be started: {text}"),
             Self::Dropped(change) => write!(f, "the API server changed the scanner's Job: {}", change.text),
             Self::Altered(change) => write!(f, "admission changed the scanner pod: {}", change.text),

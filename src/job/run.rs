@@ -331,7 +331,11 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
         if self.pod.is_none() && self.start_ends.is_some() {
             return Problem::NoPod("none is there yet, and why may not be known (list events)".to_owned());
         }
-        let not_started = || Problem::NotStarted(std::mem::take(&mut self.waiting));
+        let is_slow = self.start_ends.is_some_and(|end| end <= Instant::now());
+        let not_started = || {
+            let waiting = std::mem::take(&mut self.waiting);
+            if is_slow { Problem::TooSlow(waiting) } else { Problem::NotStarted(waiting) }
+        };
         self.unschedulable.take().map_or_else(not_started, Problem::Unschedulable)
     }
 

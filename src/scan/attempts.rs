@@ -175,7 +175,7 @@ impl Attempts {
         match problem {
             _ if pod.has_descended => Step::Again,
             Problem::NotMounted { named, .. } => self.after_other_mounts(target, *named, why),
-            Problem::Unschedulable(_) | Problem::NotStarted(_) if self.is_mount(target) => {
+            Problem::Unschedulable(_) | Problem::TooSlow(_) if self.is_mount(target) => {
                 self.next_route(target, Some(why), |tried, new| tried.place.reader != new.place.reader)
             }
             Problem::Dropped(_) | Problem::Altered(_) | Problem::NoImageVolumes(_) | Problem::Sandbox(_) => {
@@ -196,6 +196,7 @@ impl Attempts {
             | Problem::LogCut => self.again(&why),
             Problem::Log(error) if !error.is_missing_right() => self.again(&why),
             Problem::Unschedulable(_)
+            | Problem::TooSlow(_)
             | Problem::NotStarted(_)
             | Problem::Deadline
             | Problem::Log(_)
@@ -273,7 +274,7 @@ impl Attempts {
         match (0..routes.len()).find(is_new) {
             Some(route) => {
                 self.route = route;
-                self.alone = false;
+                (self.alone, self.memory) = (false, 0);
                 Step::NextRoute(route)
             }
             None => self.failed(self.refusals.join("; then ")),
