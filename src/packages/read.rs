@@ -1,11 +1,12 @@
 //! Walks a tree and lets every cataloger read the files that it wants.
 
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::time::Duration;
 
 use super::{CATALOGERS, Cataloger, Evidence, Record, Want};
 use crate::tree::record::{Found, RecordBuilder};
-use crate::tree::squash::Target;
+use crate::tree::squash::{Served, Target};
 use crate::tree::{
     Budget, Content, Entry, EntryPath, Gap, GapCause, Grant, Kind, Limits, ReadAt, ReadError, Source, Step,
     Tree,
@@ -32,15 +33,6 @@ pub struct ReadContext<'a> {
     pub budget: &'a Budget,
 }
 
-/// What a second pass found.
-#[derive(Debug, Default)]
-pub struct Replayed {
-    /// What was read, with the target it was read for.
-    pub found: Vec<(Target, Found<Evidence>)>,
-    /// What could not be read.
-    pub gaps: Vec<Gap>,
-}
-
 impl<'a> ReadContext<'a> {
     /// All catalogers.
     #[must_use]
@@ -56,6 +48,7 @@ impl<'a> ReadContext<'a> {
 pub fn read_tree(tree: &mut dyn Tree, context: ReadContext<'_>) -> Result<Record, ReadError> {
     let mut builder = RecordBuilder::new(context.limits.link_bytes);
     let mut memory = Memory::new(context);
+    let mut stopped = None;
     tree.walk(&mut |entry, content| {
         let is_link = matches!(entry.kind, Kind::Symlink { .. } | Kind::Hardlink { .. });
         let is_wanted = is_link && context.catalogers.iter().any(|c| (c.wants)(entry, &[]).is_some())
@@ -64,7 +57,7 @@ pub fn read_tree(tree: &mut dyn Tree, context: ReadContext<'_>) -> Result<Record
         if entry.kind == Kind::File {
             for (cataloger, result) in read_file(entry, content, context) {
                 let held = result.and_then(|evidence| {
-                    memory.hold(evidence.weight().saturating_add(200))?;
+                    memory.hold_evidence(held_by(&entry.path, &evidence))?;
                     Ok(evidence)
                 });
                 match held {
@@ -77,15 +70,25 @@ pub fn read_tree(tree: &mut dyn Tree, context: ReadContext<'_>) -> Result<Record
         {
             builder.add_gap(&entry.path, GapCause::Damaged("it is no regular file".to_owned()));
         }
-        Step::Continue
+        match memory.hold_tree(builder.weight()) {
+            Ok(()) => Step::Continue,
+            Err(cause) => {
+                stopped = Some(Gap { path: EntryPath::root(), cause });
+                Step::Stop
+            }
+        }
     })?;
-    if let Err(cause) = memory.hold(builder.weight()) {
-        builder.add_tree_gaps(vec![Gap { path: EntryPath::root(), cause }]);
-    }
+    builder.add_tree_gaps(stopped.into_iter().collect());
     builder.add_tree_gaps(tree.take_gaps());
     let mut record = builder.finish();
-    record.memory = memory.grants;
+    record.memory = memory.keep(record.weight());
     Ok(record)
+}
+
+/// About how many bytes of memory evidence takes with the path that it is kept by.
+fn held_by(path: &EntryPath, evidence: &Evidence) -> u64 {
+    let path = u64::try_from(2 * path.as_bytes().len()).unwrap_or(u64::MAX);
+    evidence.weight().saturating_add(path).saturating_add(200)
 }
 
 /// Whether an entry is another name of a file that somebody read because of its first bytes, and so under any name.
@@ -103,12 +106,15 @@ pub fn replay(
     tree: &mut dyn Tree,
     targets: &[Target],
     context: ReadContext<'_>,
-) -> Result<Replayed, ReadError> {
+) -> Result<Served<Evidence>, ReadError> {
     // By target and path: of a path that comes twice, the last one counts.
-    let mut results = std::collections::BTreeMap::new();
+    let mut results = BTreeMap::new();
+    let meant = Meant::new(targets);
+    let mut memory = Memory::new(context);
     tree.walk(&mut |entry, content| {
-        let mut matching = targets.iter().enumerate().filter(|(_, target)| is_meant(target, &entry.path));
-        let Some((first, target)) = matching.next() else { return Step::Continue };
+        let mut matching = meant.by(&entry.path);
+        let Some(first) = matching.next() else { return Step::Continue };
+        let target = &targets[first];
         if entry.kind == Kind::Directory {
             return Step::Continue;
         }
@@ -122,12 +128,19 @@ pub fn replay(
             _ => Vec::new(),
         };
         // The same bytes wanted under two names are read for the first and count for all.
-        for index in std::iter::once(first).chain(matching.map(|(index, _)| index)) {
-            results.insert((index, entry.path.clone()), read.clone());
+        for index in std::iter::once(first).chain(matching) {
+            let mut held = read.clone();
+            for (_, result) in &mut held {
+                let bytes = result.as_ref().map_or(0, |evidence| held_by(&entry.path, evidence));
+                if let Err(cause) = memory.hold_evidence(bytes) {
+                    *result = Err(cause);
+                }
+            }
+            results.insert((index, entry.path.clone()), held);
         }
         Step::Continue
     })?;
-    let mut replayed = Replayed { found: Vec::new(), gaps: tree.take_gaps() };
+    let mut replayed = Served { found: Vec::new(), gaps: tree.take_gaps(), memory: memory.keep(0) };
     for ((index, path), read) in results {
         for (reader, result) in read {
             match result {
@@ -142,8 +155,26 @@ pub fn replay(
     Ok(replayed)
 }
 
-fn is_meant(target: &Target, path: &EntryPath) -> bool {
-    if target.is_directory { path.parent() == Some(target.path.as_bytes()) } else { target.path == *path }
+/// Targets by the paths that they mean: indices, the first one first.
+struct Meant<'a> {
+    files: HashMap<&'a [u8], Vec<usize>>,
+    directories: HashMap<&'a [u8], Vec<usize>>,
+}
+
+impl<'a> Meant<'a> {
+    fn new(targets: &'a [Target]) -> Self {
+        let mut meant = Self { files: HashMap::new(), directories: HashMap::new() };
+        for (index, target) in targets.iter().enumerate() {
+            let map = if target.is_directory { &mut meant.directories } else { &mut meant.files };
+            map.entry(target.path.as_bytes()).or_default().push(index);
+        }
+        meant
+    }
+
+    fn by(&self, path: &EntryPath) -> impl Iterator<Item = usize> {
+        let within = path.parent().and_then(|parent| self.directories.get(parent));
+        within.into_iter().chain(self.files.get(path.as_bytes())).flatten().copied()
+    }
 }
 
 fn wanted_name(target: &Target, path: &EntryPath) -> EntryPath {
@@ -157,9 +188,10 @@ type FileResult = (&'static str, Result<Evidence, GapCause>);
 
 /// Lets all catalogers that want a file read it.
 fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) -> Vec<FileResult> {
-    let mut head = Vec::new();
     let sniffers = context.catalogers.iter().any(|cataloger| cataloger.sniffs);
-    if sniffers && !is_harmless(entry.path.name()) && file.take(HEAD).read_to_end(&mut head).is_err() {
+    let is_sniffed = sniffers && file.size() > 0 && !is_harmless(entry.path.name());
+    let mut head = Vec::new();
+    if is_sniffed && file.take(HEAD).read_to_end(&mut head).is_err() {
         // Whoever wants the file meets the same failure again and says so; nobody may want it.
         head.clear();
     }
@@ -234,7 +266,8 @@ impl Want {
 struct Memory<'a> {
     budget: &'a Budget,
     wait: Duration,
-    needed: u64,
+    evidence: u64,
+    tree: u64,
     granted: u64,
     grants: Vec<Grant>,
 }
@@ -242,18 +275,46 @@ struct Memory<'a> {
 impl<'a> Memory<'a> {
     fn new(context: ReadContext<'a>) -> Self {
         let wait = context.limits.memory_wait;
-        Self { budget: context.budget, wait, needed: 0, granted: 0, grants: Vec::new() }
+        Self { budget: context.budget, wait, evidence: 0, tree: 0, granted: 0, grants: Vec::new() }
     }
 
-    fn hold(&mut self, bytes: u64) -> Result<(), GapCause> {
-        let needed = self.needed.saturating_add(bytes);
-        if needed > self.granted {
-            let step = (needed - self.granted).max(MEMORY_STEP.min(self.budget.free()));
-            self.grants.push(self.budget.acquire(step, self.wait)?);
-            self.granted = self.granted.saturating_add(step);
-        }
-        self.needed = needed;
+    /// For more evidence.
+    fn hold_evidence(&mut self, bytes: u64) -> Result<(), GapCause> {
+        let evidence = self.evidence.saturating_add(bytes);
+        self.take(evidence.saturating_add(self.tree))?;
+        self.evidence = evidence;
         Ok(())
+    }
+
+    /// For all else, of which there are so many bytes now.
+    fn hold_tree(&mut self, bytes: u64) -> Result<(), GapCause> {
+        self.take(self.evidence.saturating_add(bytes))?;
+        self.tree = bytes;
+        Ok(())
+    }
+
+    fn take(&mut self, needed: u64) -> Result<(), GapCause> {
+        if needed <= self.granted {
+            return Ok(());
+        }
+        if needed > self.budget.total() {
+            // Nobody could give back what this reader holds itself.
+            return Err(GapCause::NeedsMemory { bytes: needed });
+        }
+        let step = (needed - self.granted).max(MEMORY_STEP.min(self.budget.free()));
+        let granted = self.budget.acquire(step, self.wait).map_err(|_| GapCause::NeedsMemory { bytes: needed });
+        self.grants.push(granted?);
+        self.granted = self.granted.saturating_add(step);
+        Ok(())
+    }
+
+    /// Gives back what is not needed once all is read, and hands out the rest.
+    fn keep(mut self, tree: u64) -> Vec<Grant> {
+        let mut surplus = self.granted.saturating_sub(self.evidence.saturating_add(tree));
+        for grant in &mut self.grants {
+            surplus -= grant.give_back(surplus);
+        }
+        self.grants
     }
 }
 

@@ -62,7 +62,7 @@ fn read_stack(
         }
         let mut tree = open(index).map_err(|error| (index, error))?;
         let replayed = packages::replay(&mut *tree, &targets, context).map_err(|error| (index, error))?;
-        squashed.serve(&targets, replayed.found, replayed.gaps);
+        squashed.serve(&targets, replayed);
     }
     Ok(packages::assemble(&squashed))
 }

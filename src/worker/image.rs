@@ -286,7 +286,7 @@ impl ImageReader {
             })
             .await?;
             let replayed = replayed.map_err(|error| layer_error(layer.descriptor.digest.clone(), error))?;
-            squashed.serve(&targets, replayed.found, replayed.gaps);
+            squashed.serve(&targets, replayed);
         }
         Ok(())
     }
