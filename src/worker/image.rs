@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use super::LAYERS_AT_ONCE;
 use crate::image::{Digest, Platform, Reference};
 use crate::packages::{self, ReadContext, Record, Squashed};
 use crate::registry::{BlobReader, Image, Keyring, Layer, PullError, Registry};
@@ -16,9 +17,6 @@ use crate::sbom::{Gap, Sbom, cyclonedx};
 use crate::tree::squash::{Stacked, Target};
 use crate::tree::{self, Budget, Limits, ReadError};
 use crate::wire::{FailureKind, TaskImage, Wanted};
-
-/// Layers that are read at the same time. More than the cores of a scanner pod bring nothing.
-const LAYERS_AT_ONCE: usize = 4;
 
 /// Gaps that are named in the reason of a partial image; the SBOM names all.
 const GAPS_NAMED: usize = 3;
