@@ -13,7 +13,7 @@ use crate::tree::{
 };
 
 /// First bytes that a sniffing cataloger sees.
-const HEAD: u64 = 64;
+const HEAD: usize = 64;
 /// Suffixes of files that hold no programs and are not opened just to look. One list, the same for streams and mounts.
 const HARMLESS: [&[u8]; 24] = [
     b".h", b".c", b".py", b".pyc", b".js", b".ts", b".map", b".css", b".html", b".md", b".txt", b".json",
@@ -189,12 +189,9 @@ type FileResult = (&'static str, Result<Evidence, GapCause>);
 /// Lets all catalogers that want a file read it.
 fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) -> Vec<FileResult> {
     let sniffers = context.catalogers.iter().any(|cataloger| cataloger.sniffs);
-    let is_sniffed = sniffers && file.size() > 0 && !is_harmless(entry.path.name());
-    let mut head = Vec::new();
-    if is_sniffed && file.take(HEAD).read_to_end(&mut head).is_err() {
-        // Whoever wants the file meets the same failure again and says so; nobody may want it.
-        head.clear();
-    }
+    let is_sniffed = sniffers && !is_harmless(entry.path.name());
+    // Whoever wants the file meets the same failure again and says so; nobody may want it.
+    let head = if is_sniffed { read_head(file).unwrap_or_default() } else { Vec::new() };
     let wanting: Vec<(&Cataloger, Want)> = context
         .catalogers
         .iter()
@@ -232,6 +229,22 @@ fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) ->
     }
     results.retain(|(_, result)| !matches!(result, Ok(Evidence::Nothing)));
     results
+}
+
+/// The first bytes of a file. One read, where one is enough: most files of an image are looked at and no more.
+fn read_head(file: &mut dyn Content) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; usize::try_from(file.size()).unwrap_or(HEAD).min(HEAD)];
+    let mut filled = 0;
+    while filled < head.len() {
+        match file.read(&mut head[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    head.truncate(filled);
+    Ok(head)
 }
 
 fn read_at_will(entry: &Entry, wanting: &[(&Cataloger, Want)], file: &dyn ReadAt) -> Vec<FileResult> {
