@@ -15,9 +15,10 @@ use crate::tree::{
 /// First bytes that a sniffing cataloger sees.
 const HEAD: usize = 64;
 /// Suffixes of files that hold no programs and are not opened just to look. One list, the same for streams and mounts.
-const HARMLESS: [&[u8]; 24] = [
-    b".h", b".c", b".py", b".pyc", b".js", b".ts", b".map", b".css", b".html", b".md", b".txt", b".json",
-    b".xml", b".yml", b".yaml", b".gz", b".png", b".svg", b".mo", b".pm", b".pl", b".rb", b".hpp", b".pem",
+const HARMLESS: [&[u8]; 30] = [
+    b".h", b".c", b".py", b".pyc", b".pyi", b".js", b".cjs", b".mjs", b".ts", b".cts", b".mts", b".map",
+    b".css", b".html", b".md", b".txt", b".json", b".xml", b".yml", b".yaml", b".gz", b".png", b".svg", b".mo",
+    b".po", b".pm", b".pl", b".rb", b".hpp", b".pem",
 ];
 /// Memory for evidence is asked for in steps of this many bytes.
 const MEMORY_STEP: u64 = 1 << 20;
