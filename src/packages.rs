@@ -30,7 +30,7 @@ pub use node::NodePackage;
 pub use os_release::ReleaseFile;
 pub use ownership::{OwnedFiles, Owners, PathSet};
 pub use python::PythonDistribution;
-pub use read::{ReadContext, Replayed, Scratch, read_tree, replay};
+pub use read::{ReadContext, Scratch, read_tree, replay};
 pub use rpm::{RpmDatabase, RpmFormat, RpmPackage, RpmUnread};
 
 use crate::package::{Location, Package};
@@ -115,15 +115,49 @@ pub struct Cataloger {
     pub assemble: fn(&Squashed, &mut Assembly),
 }
 
+/// Most packages of one image, doubles included. The largest images have some ten thousand; each takes 4 KB in a document.
+const PACKAGES: usize = 50_000;
+
 /// Packages and gaps as catalogers find them, in any order and with doubles.
 #[derive(Debug, Default)]
 pub struct Assembly {
     /// Packages; those that differ in locations only become one.
-    pub packages: Vec<Package>,
+    pub packages: Packages,
     /// What could not be understood.
     pub gaps: Vec<sbom::Gap>,
     /// Which files belong to packages of the distribution.
     pub owners: Owners,
+}
+
+/// Packages as they are found; no more than a document may hold.
+#[derive(Debug, Default)]
+pub struct Packages {
+    kept: Vec<Package>,
+    has_more: bool,
+}
+
+impl Packages {
+    /// Adds one.
+    pub fn push(&mut self, package: Package) {
+        if self.kept.len() < PACKAGES {
+            self.kept.push(package);
+        } else {
+            self.has_more = true;
+        }
+    }
+
+    /// Those that are kept.
+    pub fn iter(&self) -> impl Iterator<Item = &Package> {
+        self.kept.iter()
+    }
+}
+
+impl Extend<Package> for Packages {
+    fn extend<I: IntoIterator<Item = Package>>(&mut self, packages: I) {
+        for package in packages {
+            self.push(package);
+        }
+    }
 }
 
 /// All catalogers.
@@ -164,10 +198,14 @@ pub fn assemble(squashed: &Squashed) -> Sbom {
     assembly.name_owners();
     let gaps = squashed.gaps();
     let gaps = gaps.iter().map(|gap| sbom::Gap { path: gap.path.to_string(), reason: gap.cause.to_string() });
-    let mut gaps: Vec<sbom::Gap> = gaps.chain(assembly.gaps).collect();
+    let more = assembly.packages.has_more.then(|| {
+        let reason = format!("it has more than {PACKAGES} packages; the others are left out");
+        sbom::Gap { path: String::new(), reason }
+    });
+    let mut gaps: Vec<sbom::Gap> = gaps.chain(assembly.gaps).chain(more).collect();
     gaps.sort_unstable();
     gaps.dedup();
-    Sbom { distro: os_release::distro(squashed), packages: merge(assembly.packages), gaps }
+    Sbom { distro: os_release::distro(squashed), packages: merge(assembly.packages.kept), gaps }
 }
 
 /// Sorts packages and makes one of those that differ in their locations only.
@@ -188,7 +226,7 @@ fn merge(packages: Vec<Package>) -> Vec<Package> {
 impl Assembly {
     /// Names the owners of packages of languages, whichever cataloger found them.
     fn name_owners(&mut self) {
-        for package in &mut self.packages {
+        for package in &mut self.packages.kept {
             if package.package_type.is_of_distribution() || package.owner.is_some() {
                 continue;
             }

@@ -7,6 +7,7 @@
 pub mod budget;
 pub mod directory;
 pub mod gap;
+pub mod hash;
 pub mod layer;
 pub mod limits;
 pub mod path;

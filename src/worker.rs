@@ -18,6 +18,9 @@ use crate::sbom::Sbom;
 use crate::sbom::cyclonedx::{self, Subject};
 use crate::tree::ReadError;
 
+/// Layers that are read at the same time. More than the cores of a scanner pod bring nothing.
+const LAYERS_AT_ONCE: usize = 4;
+
 /// Turns images into bills of materials.
 #[derive(Debug, Parser)]
 #[command(name = "clarity-scan", version, about)]

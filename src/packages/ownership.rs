@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Evidence, Squashed, rpm};
 use crate::package::Location;
 use crate::tree::EntryPath;
-use crate::tree::record::path_hash;
+use crate::tree::hash::path_hash;
 use crate::tree::squash::{Resolved, Sighting};
 
 /// Most files of one list; the largest packages have some ten thousand, the largest databases of all packages some

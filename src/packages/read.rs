@@ -1,23 +1,28 @@
 //! Walks a tree and lets every cataloger read the files that it wants.
 
-use std::cell::Cell;
+mod memory;
+
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
-use std::time::Duration;
+
+use memory::Memory;
+pub use memory::Scratch;
 
 use super::{CATALOGERS, Cataloger, Evidence, Record, Want};
 use crate::tree::record::{Found, RecordBuilder};
-use crate::tree::squash::Target;
+use crate::tree::squash::{Served, Target};
 use crate::tree::{
     Budget, Content, Entry, EntryPath, Gap, GapCause, Grant, Kind, Limits, ReadAt, ReadError, Source, Step,
     Tree,
 };
 
 /// First bytes that a sniffing cataloger sees.
-const HEAD: u64 = 64;
+const HEAD: usize = 64;
 /// Suffixes of files that hold no programs and are not opened just to look. One list, the same for streams and mounts.
-const HARMLESS: [&[u8]; 24] = [
-    b".h", b".c", b".py", b".pyc", b".js", b".ts", b".map", b".css", b".html", b".md", b".txt", b".json",
-    b".xml", b".yml", b".yaml", b".gz", b".png", b".svg", b".mo", b".pm", b".pl", b".rb", b".hpp", b".pem",
+const HARMLESS: [&[u8]; 30] = [
+    b".h", b".c", b".py", b".pyc", b".pyi", b".js", b".cjs", b".mjs", b".ts", b".cts", b".mts", b".map",
+    b".css", b".html", b".md", b".txt", b".json", b".xml", b".yml", b".yaml", b".gz", b".png", b".svg", b".mo",
+    b".po", b".pm", b".pl", b".rb", b".hpp", b".pem",
 ];
 /// Folders that distributions close to everybody but the daemon they are for, and that hold no software: downloads in
 /// progress, private keys, queues.
@@ -31,9 +36,6 @@ const CLOSED_BY_DESIGN: [&[u8]; 8] = [
     b"var/spool/cron/crontabs",
     b"var/spool/rsyslog",
 ];
-/// Memory for evidence is asked for in steps of this many bytes.
-const MEMORY_STEP: u64 = 1 << 20;
-
 /// With what a tree is read.
 #[derive(Clone, Copy)]
 pub struct ReadContext<'a> {
@@ -43,15 +45,6 @@ pub struct ReadContext<'a> {
     pub limits: &'a Limits,
     /// Memory that all readers share.
     pub budget: &'a Budget,
-}
-
-/// What a second pass found.
-#[derive(Debug, Default)]
-pub struct Replayed {
-    /// What was read, with the target it was read for.
-    pub found: Vec<(Target, Found<Evidence>)>,
-    /// What could not be read.
-    pub gaps: Vec<Gap>,
 }
 
 impl<'a> ReadContext<'a> {
@@ -69,6 +62,7 @@ impl<'a> ReadContext<'a> {
 pub fn read_tree(tree: &mut dyn Tree, context: ReadContext<'_>) -> Result<Record, ReadError> {
     let mut builder = RecordBuilder::new(context.limits.link_bytes);
     let mut memory = Memory::new(context);
+    let mut stopped = None;
     tree.walk(&mut |entry, content| {
         let is_link = matches!(entry.kind, Kind::Symlink { .. } | Kind::Hardlink { .. });
         let is_wanted = is_link && context.catalogers.iter().any(|c| (c.wants)(entry, &[]).is_some())
@@ -77,7 +71,7 @@ pub fn read_tree(tree: &mut dyn Tree, context: ReadContext<'_>) -> Result<Record
         if entry.kind == Kind::File {
             for (cataloger, result) in read_file(entry, content, context) {
                 let held = result.and_then(|evidence| {
-                    memory.hold(evidence.weight().saturating_add(200))?;
+                    memory.hold_evidence(held_by(&entry.path, &evidence))?;
                     Ok(evidence)
                 });
                 match held {
@@ -90,20 +84,30 @@ pub fn read_tree(tree: &mut dyn Tree, context: ReadContext<'_>) -> Result<Record
         {
             builder.add_gap(&entry.path, GapCause::Damaged("it is no regular file".to_owned()));
         }
-        Step::Continue
+        match memory.hold_tree(builder.weight()) {
+            Ok(()) => Step::Continue,
+            Err(cause) => {
+                stopped = Some(Gap { path: EntryPath::root(), cause });
+                Step::Stop
+            }
+        }
     })?;
-    if let Err(cause) = memory.hold(builder.weight()) {
-        builder.add_tree_gaps(vec![Gap { path: EntryPath::root(), cause }]);
-    }
+    builder.add_tree_gaps(stopped.into_iter().collect());
     let gaps = tree.take_gaps().into_iter().filter(|gap| !is_closed_by_design(gap));
     builder.add_tree_gaps(gaps.collect());
     let mut record = builder.finish();
-    record.memory = memory.grants;
+    record.memory = memory.keep(record.weight());
     Ok(record)
 }
 
 fn is_closed_by_design(gap: &Gap) -> bool {
     gap.cause == GapCause::Closed && CLOSED_BY_DESIGN.contains(&gap.path.as_bytes())
+}
+
+/// About how many bytes of memory evidence takes with the path that it is kept by.
+fn held_by(path: &EntryPath, evidence: &Evidence) -> u64 {
+    let path = u64::try_from(2 * path.as_bytes().len()).unwrap_or(u64::MAX);
+    evidence.weight().saturating_add(path).saturating_add(200)
 }
 
 /// Whether an entry is another name of a file that somebody read because of its first bytes, and so under any name.
@@ -121,12 +125,15 @@ pub fn replay(
     tree: &mut dyn Tree,
     targets: &[Target],
     context: ReadContext<'_>,
-) -> Result<Replayed, ReadError> {
+) -> Result<Served<Evidence>, ReadError> {
     // By target and path: of a path that comes twice, the last one counts.
-    let mut results = std::collections::BTreeMap::new();
+    let mut results = BTreeMap::new();
+    let meant = Meant::new(targets);
+    let mut memory = Memory::new(context);
     tree.walk(&mut |entry, content| {
-        let mut matching = targets.iter().enumerate().filter(|(_, target)| is_meant(target, &entry.path));
-        let Some((first, target)) = matching.next() else { return Step::Continue };
+        let mut matching = meant.by(&entry.path);
+        let Some(first) = matching.next() else { return Step::Continue };
+        let target = &targets[first];
         if entry.kind == Kind::Directory {
             return Step::Continue;
         }
@@ -140,12 +147,19 @@ pub fn replay(
             _ => Vec::new(),
         };
         // The same bytes wanted under two names are read for the first and count for all.
-        for index in std::iter::once(first).chain(matching.map(|(index, _)| index)) {
-            results.insert((index, entry.path.clone()), read.clone());
+        for index in std::iter::once(first).chain(matching) {
+            let mut held = read.clone();
+            for (_, result) in &mut held {
+                let bytes = result.as_ref().map_or(0, |evidence| held_by(&entry.path, evidence));
+                if let Err(cause) = memory.hold_evidence(bytes) {
+                    *result = Err(cause);
+                }
+            }
+            results.insert((index, entry.path.clone()), held);
         }
         Step::Continue
     })?;
-    let mut replayed = Replayed { found: Vec::new(), gaps: tree.take_gaps() };
+    let mut replayed = Served { found: Vec::new(), gaps: tree.take_gaps(), memory: memory.keep(0) };
     for ((index, path), read) in results {
         for (reader, result) in read {
             match result {
@@ -160,8 +174,26 @@ pub fn replay(
     Ok(replayed)
 }
 
-fn is_meant(target: &Target, path: &EntryPath) -> bool {
-    if target.is_directory { path.parent() == Some(target.path.as_bytes()) } else { target.path == *path }
+/// Targets by the paths that they mean: indices, the first one first.
+struct Meant<'a> {
+    files: HashMap<&'a [u8], Vec<usize>>,
+    directories: HashMap<&'a [u8], Vec<usize>>,
+}
+
+impl<'a> Meant<'a> {
+    fn new(targets: &'a [Target]) -> Self {
+        let mut meant = Self { files: HashMap::new(), directories: HashMap::new() };
+        for (index, target) in targets.iter().enumerate() {
+            let map = if target.is_directory { &mut meant.directories } else { &mut meant.files };
+            map.entry(target.path.as_bytes()).or_default().push(index);
+        }
+        meant
+    }
+
+    fn by(&self, path: &EntryPath) -> impl Iterator<Item = usize> {
+        let within = path.parent().and_then(|parent| self.directories.get(parent));
+        within.into_iter().chain(self.files.get(path.as_bytes())).flatten().copied()
+    }
 }
 
 fn wanted_name(target: &Target, path: &EntryPath) -> EntryPath {
@@ -175,18 +207,21 @@ type FileResult = (&'static str, Result<Evidence, GapCause>);
 
 /// Lets all catalogers that want a file read it.
 fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) -> Vec<FileResult> {
-    let mut head = Vec::new();
     let sniffers = context.catalogers.iter().any(|cataloger| cataloger.sniffs);
-    if sniffers
-        && !is_harmless(entry.path.name())
-        && let Err(error) = file.take(HEAD).read_to_end(&mut head)
-    {
-        // Whoever wants the file meets the same failure again and says so; nobody may want it.
-        head.clear();
-        // A program that may not be opened would not be missed otherwise; without an x bit nobody can start it.
-        let is_wanted = || context.catalogers.iter().any(|cataloger| (cataloger.wants)(entry, &[]).is_some());
-        if error.kind() == io::ErrorKind::PermissionDenied && entry.mode & 0o111 != 0 && !is_wanted() {
-            return vec![("", Err(GapCause::Closed))];
+    let mut head = Vec::new();
+    if sniffers && !is_harmless(entry.path.name()) {
+        match read_head(file) {
+            Ok(read) => head = read,
+            // A program that may not be opened would not be missed otherwise; without an x bit nobody can start it.
+            Err(error)
+                if error.kind() == io::ErrorKind::PermissionDenied
+                    && entry.mode & 0o111 != 0
+                    && !context.catalogers.iter().any(|c| (c.wants)(entry, &[]).is_some()) =>
+            {
+                return vec![("", Err(GapCause::Closed))];
+            }
+            // Whoever wants the file meets the same failure again and says so; nobody may want it.
+            Err(_) => {}
         }
     }
     let wanting: Vec<(&Cataloger, Want)> = context
@@ -241,6 +276,22 @@ fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) ->
     results
 }
 
+/// The first bytes of a file. One read, where one is enough: most files of an image are looked at and no more.
+fn read_head(file: &mut dyn Content) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; usize::try_from(file.size()).unwrap_or(HEAD).min(HEAD)];
+    let mut filled = 0;
+    while filled < head.len() {
+        match file.read(&mut head[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    head.truncate(filled);
+    Ok(head)
+}
+
 fn read_at_will(
     entry: &Entry,
     wanting: &[(&Cataloger, Want)],
@@ -257,7 +308,7 @@ fn spool(file: &mut dyn Content, context: ReadContext<'_>) -> Result<(Vec<u8>, G
     let grant = context.budget.acquire(size, context.limits.memory_wait)?;
     let mut bytes = Vec::new();
     let read = file.take(size).read_to_end(&mut bytes);
-    read.map_err(GapCause::from)?;
+    read?;
     Ok((bytes, grant))
 }
 
@@ -271,68 +322,6 @@ impl Want {
         match self {
             Self::Forward { cap } | Self::Random { cap } | Self::Either { cap } => cap,
         }
-    }
-}
-
-/// Memory for what a cataloger unpacks while it reads one file.
-#[derive(Debug)]
-pub struct Scratch<'a> {
-    budget: &'a Budget,
-    /// How long is waited for others to give back. After one wait in vain there is no other: a file may hold
-    /// thousands of things to unpack.
-    wait: Cell<Duration>,
-    /// Bytes that the file itself takes.
-    spooled: u64,
-}
-
-impl<'a> Scratch<'a> {
-    fn new(context: ReadContext<'a>, spooled: u64) -> Self {
-        Self { budget: context.budget, wait: Cell::new(context.limits.memory_wait), spooled }
-    }
-
-    /// Takes memory on top of the `held` bytes that the reader has taken before.
-    ///
-    /// # Errors
-    /// [`GapCause::NeedsMemory`] with all that the file needs at once.
-    pub fn acquire(&self, bytes: u64, held: u64) -> Result<Grant, GapCause> {
-        self.budget.acquire(bytes, self.wait.get()).map_err(|_| {
-            self.wait.set(Duration::ZERO);
-            let bytes = self.spooled.saturating_add(held).saturating_add(bytes);
-            GapCause::NeedsMemory { bytes }
-        })
-    }
-
-    /// For tests of one cataloger: all that it asks for.
-    #[cfg(test)]
-    pub(super) fn of(budget: &'a Budget) -> Self {
-        Self { budget, wait: Cell::new(Duration::ZERO), spooled: 0 }
-    }
-}
-
-/// Memory for a record, taken step by step.
-struct Memory<'a> {
-    budget: &'a Budget,
-    wait: Duration,
-    needed: u64,
-    granted: u64,
-    grants: Vec<Grant>,
-}
-
-impl<'a> Memory<'a> {
-    fn new(context: ReadContext<'a>) -> Self {
-        let wait = context.limits.memory_wait;
-        Self { budget: context.budget, wait, needed: 0, granted: 0, grants: Vec::new() }
-    }
-
-    fn hold(&mut self, bytes: u64) -> Result<(), GapCause> {
-        let needed = self.needed.saturating_add(bytes);
-        if needed > self.granted {
-            let step = (needed - self.granted).max(MEMORY_STEP.min(self.budget.free()));
-            self.grants.push(self.budget.acquire(step, self.wait)?);
-            self.granted = self.granted.saturating_add(step);
-        }
-        self.needed = needed;
-        Ok(())
     }
 }
 

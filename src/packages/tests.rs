@@ -66,7 +66,7 @@ pub(super) mod reading {
             let targets: Vec<_> =
                 squashed.targets().iter().filter(|target| target.layer == index).cloned().collect();
             let replayed = replay(&mut *open(index), &targets, context).expect("whole");
-            squashed.serve(&targets, replayed.found, replayed.gaps);
+            squashed.serve(&targets, replayed);
         }
         assemble(&squashed)
     }

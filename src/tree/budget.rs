@@ -64,6 +64,12 @@ impl Budget {
         self.take(bytes, wait, true)
     }
 
+    /// Bytes of all, held or not.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.total
+    }
+
     /// Bytes that nobody holds.
     #[must_use]
     pub fn free(&self) -> u64 {
@@ -94,6 +100,17 @@ impl Budget {
     }
 }
 
+impl Grant {
+    /// Gives a part back, at most all of it; how much that was.
+    pub fn give_back(&mut self, bytes: u64) -> u64 {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.budget.lock().free += bytes;
+        self.budget.0.changed.notify_all();
+        bytes
+    }
+}
+
 impl Drop for Grant {
     fn drop(&mut self) {
         let mut state = self.budget.lock();
@@ -119,6 +136,16 @@ mod tests {
         assert_eq!(budget.acquire(60, NO_WAIT).err(), Some(GapCause::NeedsMemory { bytes: 60 }));
         drop(grant);
         assert!(budget.acquire(100, NO_WAIT).is_ok());
+        assert_eq!(budget.free(), 100);
+    }
+
+    #[test]
+    fn a_part_can_be_given_back_once() {
+        let budget = Budget::new(100);
+        let mut grant = budget.acquire(60, NO_WAIT).expect("free");
+        assert_eq!((grant.give_back(50), budget.free()), (50, 90));
+        assert_eq!((grant.give_back(50), budget.free()), (10, 100));
+        drop(grant);
         assert_eq!(budget.free(), 100);
     }
 

@@ -3,6 +3,7 @@
 //! The directory may have been made to lead astray. No link is followed, nothing outside is opened (`openat2` with
 //! `RESOLVE_BENEATH`), nothing but regular files is opened, and folders are entered one at a time, however deep they lie.
 
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -30,6 +31,7 @@ pub struct Directory {
     path: PathBuf,
     root: OwnedFd,
     limits: Limits,
+    content: Allowance,
     gaps: Gaps,
 }
 
@@ -42,7 +44,8 @@ impl Directory {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| ReadError::Directory { path: path.to_owned(), source: error.into() })?;
-        Ok(Self { path: path.to_owned(), root, limits: limits.clone(), gaps: Gaps::default() })
+        let content = Allowance { left: Cell::new(limits.content), was_short: Cell::new(false) };
+        Ok(Self { path: path.to_owned(), root, limits: limits.clone(), content, gaps: Gaps::default() })
     }
 
     /// The path that it was opened by.
@@ -108,7 +111,9 @@ impl Directory {
                 }
             };
             let step = match entry {
-                (entry, Some(stat)) => visit(&entry, &mut FileContent::new(fd.as_fd(), name, &stat)),
+                (entry, Some(stat)) => {
+                    visit(&entry, &mut FileContent::new(fd.as_fd(), name, &stat, &self.content))
+                }
                 (entry, None) => {
                     if entry.kind == Kind::Directory && !pending.push(entry.path.clone(), &self.limits) {
                         let why = "too many folders wait to be entered; this one was not";
@@ -135,6 +140,10 @@ impl Tree for Directory {
                 Ok(Step::Stop) => break,
                 Err(cause) => self.gaps.push(folder, cause),
             }
+        }
+        if self.content.was_short.get() {
+            let why = format!("its files have more than the {} bytes that are read", self.limits.content);
+            self.gaps.push(EntryPath::root(), GapCause::Limit(why));
         }
         Ok(())
     }
@@ -195,6 +204,21 @@ fn unreadable(error: Errno) -> GapCause {
     io::Error::from(error).into()
 }
 
+/// Bytes of files that may still be read.
+struct Allowance {
+    left: Cell<u64>,
+    was_short: Cell<bool>,
+}
+
+impl Allowance {
+    fn take(&self, bytes: usize) -> io::Result<()> {
+        let left = self.left.get().checked_sub(u64::try_from(bytes).unwrap_or(u64::MAX));
+        self.was_short.set(self.was_short.get() || left.is_none());
+        self.left.set(left.ok_or_else(|| io::Error::other("as much as may be was read of other files"))?);
+        Ok(())
+    }
+}
+
 /// A regular file, opened when it is first read.
 struct FileContent<'a> {
     folder: BorrowedFd<'a>,
@@ -202,21 +226,23 @@ struct FileContent<'a> {
     size: u64,
     inode: u64,
     position: u64,
-    file: Option<OpenFile>,
+    allowance: &'a Allowance,
+    file: Option<OpenFile<'a>>,
 }
 
-struct OpenFile {
+struct OpenFile<'a> {
     file: File,
     size: u64,
+    allowance: &'a Allowance,
 }
 
 impl<'a> FileContent<'a> {
-    fn new(folder: BorrowedFd<'a>, name: &'a CStr, stat: &Stat) -> Self {
+    fn new(folder: BorrowedFd<'a>, name: &'a CStr, stat: &Stat, allowance: &'a Allowance) -> Self {
         let size = u64::try_from(stat.st_size).unwrap_or_default();
-        Self { folder, name, size, inode: stat.st_ino, position: 0, file: None }
+        Self { folder, name, size, inode: stat.st_ino, position: 0, allowance, file: None }
     }
 
-    fn file(&mut self) -> io::Result<&OpenFile> {
+    fn file(&mut self) -> io::Result<&OpenFile<'a>> {
         let file = match self.file.take() {
             Some(file) => file,
             None => self.open()?,
@@ -224,7 +250,7 @@ impl<'a> FileContent<'a> {
         Ok(self.file.insert(file))
     }
 
-    fn open(&self) -> io::Result<OpenFile> {
+    fn open(&self) -> io::Result<OpenFile<'a>> {
         // It may have become a fifo since it was looked at: never wait for a writer, then look again.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let fd = openat(self.folder, self.name, flags, Mode::empty())?;
@@ -232,7 +258,7 @@ impl<'a> FileContent<'a> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile || stat.st_ino != self.inode {
             return Err(io::Error::other("it changed while it was read"));
         }
-        Ok(OpenFile { file: File::from(fd), size: self.size })
+        Ok(OpenFile { file: File::from(fd), size: self.size, allowance: self.allowance })
     }
 }
 
@@ -263,7 +289,7 @@ impl Content for FileContent<'_> {
     }
 }
 
-impl ReadAt for OpenFile {
+impl ReadAt for OpenFile<'_> {
     fn size(&self) -> u64 {
         self.size
     }
@@ -272,6 +298,7 @@ impl ReadAt for OpenFile {
         // No further than the size that was looked at, whatever is appended meanwhile.
         let rest = usize::try_from(self.size.saturating_sub(at)).unwrap_or(usize::MAX);
         let count = buf.len().min(rest);
+        self.allowance.take(count)?;
         loop {
             match self.file.read_at(&mut buf[..count], at) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -6,6 +6,8 @@ use super::path::EntryPath;
 
 /// Most gaps of one walk that are named; the rest is counted.
 const NAMED: usize = 100;
+/// Most gaps of the tree as a whole that are named beside them.
+const NAMED_OF_ROOT: usize = 20;
 
 /// Something in a tree that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +71,7 @@ impl From<io::Error> for GapCause {
 #[derive(Clone, Debug, Default)]
 pub struct Gaps {
     named: Vec<Gap>,
+    of_root: Vec<Gap>,
     more: u64,
     needs_memory: Option<u64>,
 }
@@ -79,7 +82,9 @@ impl Gaps {
         if let GapCause::NeedsMemory { bytes } = cause {
             self.needs_memory = self.needs_memory.max(Some(bytes));
         }
-        if self.named.len() < NAMED {
+        if path.as_bytes().is_empty() && self.of_root.len() < NAMED_OF_ROOT {
+            self.of_root.push(Gap { path, cause });
+        } else if self.named.len() < NAMED {
             self.named.push(Gap { path, cause });
         } else {
             self.more = self.more.saturating_add(1);
@@ -90,6 +95,7 @@ impl Gaps {
     #[must_use]
     pub fn into_vec(self) -> Vec<Gap> {
         let mut gaps = self.named;
+        gaps.extend(self.of_root);
         let is_named = |bytes| gaps.iter().any(|gap: &Gap| gap.cause == GapCause::NeedsMemory { bytes });
         if let Some(bytes) = self.needs_memory.filter(|&bytes| !is_named(bytes)) {
             gaps.push(Gap { path: EntryPath::root(), cause: GapCause::NeedsMemory { bytes } });
@@ -117,7 +123,7 @@ mod tests {
         gaps.push(EntryPath::root(), GapCause::NeedsMemory { bytes: 7 });
         let gaps = gaps.into_vec();
         assert_eq!(gaps.len(), 102);
-        assert!(gaps.iter().any(|gap| gap.cause == GapCause::More(901)));
+        assert!(gaps.iter().any(|gap| gap.cause == GapCause::More(900)));
         assert!(gaps.iter().any(|gap| gap.cause == GapCause::NeedsMemory { bytes: 7 }));
     }
 }

@@ -79,6 +79,13 @@ impl<R: Read> Tree for Layer<R> {
         let mut tar = TarReader::new(BufReader::with_capacity(WINDOW, inflate), &self.limits);
         let result = self.visit_members(&mut tar, visit);
         let offset = tar.offset();
+        if tar.was_short_of_holes() {
+            let why = format!(
+                "its sparse files have more than the {} bytes of holes that are read",
+                self.limits.holes
+            );
+            self.gaps.push(EntryPath::root(), GapCause::Limit(why));
+        }
         let mut input = tar.into_source().into_inner().into_input();
         let drained = input.drain();
         if let Some(source) = input.take_failure().or(drained.err()) {

@@ -20,6 +20,10 @@ pub struct Limits {
     pub extended_headers: u32,
     /// Pieces of a sparse file.
     pub sparse_extents: usize,
+    /// Bytes that are read of the holes of one layer's sparse files, which cost the layer nothing.
+    pub holes: u64,
+    /// Bytes that are read of the files of one directory; many names of one file cost an image nothing.
+    pub content: u64,
     /// Bytes of the paths and targets of all links of one tree.
     pub link_bytes: u64,
     /// Bytes of the paths of folders found and not yet entered.
@@ -45,6 +49,8 @@ impl Default for Limits {
             extended_header: MIB,
             extended_headers: 16,
             sparse_extents: 65_536,
+            holes: GIB,
+            content: 16 * GIB,
             link_bytes: 32 * MIB,
             pending_bytes: 32 * MIB,
             small_window: 8 * MIB,

@@ -3,6 +3,7 @@
 //! Container runtimes clean a tar member's name lexically and clamp `..` at the root (containerd `archive.Apply`), and so
 //! does this type. A name that is no UTF-8 stays what it is; only its text for people escapes what cannot be shown.
 
+use std::borrow::Borrow;
 use std::fmt::{self, Write as _};
 
 /// Longest path that Linux takes (`PATH_MAX`).
@@ -84,6 +85,13 @@ impl EntryPath {
             Some(rest) => !rest.is_empty() && (directory.is_empty() || rest.starts_with(b"/")),
             None => false,
         }
+    }
+}
+
+/// Compared and hashed as its bytes are.
+impl Borrow<[u8]> for EntryPath {
+    fn borrow(&self) -> &[u8] {
+        &self.0
     }
 }
 

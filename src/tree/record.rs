@@ -6,10 +6,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 
-use sha2::{Digest as _, Sha256};
-
 use super::budget::Grant;
 use super::gap::{Gap, GapCause, Gaps};
+use super::hash::{PathHashes, path_hash};
 use super::path::EntryPath;
 use super::{Entry, Kind};
 
@@ -80,6 +79,10 @@ pub struct RecordBuilder<E> {
     files: Vec<u64>,
     /// Hash of each directory, with the number of files that came before it last.
     dirs: HashMap<u64, usize>,
+    /// The number of files when a directory last became something else: directories noted before may be gone.
+    replaced: usize,
+    /// Bytes of the names of whiteouts and opaque directories.
+    whiteout_bytes: u64,
     gaps: Gaps,
     last_parent: Option<EntryPath>,
 }
@@ -99,6 +102,8 @@ impl<E> RecordBuilder<E> {
             opaque: Vec::new(),
             files: Vec::new(),
             dirs: HashMap::new(),
+            replaced: 0,
+            whiteout_bytes: 0,
             gaps: Gaps::default(),
             last_parent: None,
         }
@@ -107,10 +112,14 @@ impl<E> RecordBuilder<E> {
     /// Notes that the entry is there. Evidence and gaps of it are added after this.
     pub fn add_entry(&mut self, entry: &Entry, is_wanted: bool) {
         match &entry.kind {
-            Kind::Whiteout => return self.whiteouts.push(entry.path.clone()),
+            Kind::Whiteout => {
+                self.whiteout_bytes = self.whiteout_bytes.saturating_add(held_by(&entry.path));
+                return self.whiteouts.push(entry.path.clone());
+            }
             Kind::Opaque => {
                 self.add_parents(&entry.path);
-                self.add_dir(entry.path.as_bytes());
+                self.add_dir(path_hash(entry.path.as_bytes()));
+                self.whiteout_bytes = self.whiteout_bytes.saturating_add(held_by(&entry.path));
                 return self.opaque.push(entry.path.clone());
             }
             _ => {}
@@ -121,13 +130,14 @@ impl<E> RecordBuilder<E> {
             self.forget(&entry.path);
         }
         if entry.kind == Kind::Directory {
-            return self.add_dir(entry.path.as_bytes());
+            return self.add_dir(hash);
         }
+        self.files.push(hash);
         if self.dirs.contains_key(&hash) {
             self.forget_below(&entry.path);
             self.last_parent = None;
+            self.replaced = self.files.len();
         }
-        self.files.push(hash);
         match &entry.kind {
             Kind::Symlink { target } => {
                 self.add_link(&entry.path, LinkTarget::Symbolic(target.clone()), is_wanted);
@@ -170,11 +180,12 @@ impl<E> RecordBuilder<E> {
         }
     }
 
-    /// Bytes that the record will take, but for the evidence.
+    /// About how many bytes of memory all of it takes, but for the evidence; tables are up to half empty.
     #[must_use]
     pub fn weight(&self) -> u64 {
-        let hashes = 8 * (self.files.len() + self.dirs.len());
-        self.link_bytes.saturating_add(u64::try_from(hashes).unwrap_or(u64::MAX))
+        let tables = 16 * self.files.len() + 48 * self.dirs.len() + 40 * self.noted.len();
+        let names = self.link_bytes.saturating_add(self.whiteout_bytes);
+        names.saturating_add(u64::try_from(tables).unwrap_or(u64::MAX))
     }
 
     /// Sorts everything.
@@ -223,8 +234,10 @@ impl<E> RecordBuilder<E> {
             LinkTarget::Symbolic(target) => target.len(),
             LinkTarget::Hard(target) => target.as_bytes().len(),
         };
-        let bytes = path.as_bytes().len() + target_bytes + size_of::<Link>();
-        let total = self.link_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        // The path is kept twice, as is that of each entry in a map.
+        let held = held_by(path).saturating_mul(2);
+        let bytes = u64::try_from(target_bytes + size_of::<Link>()).unwrap_or(u64::MAX).saturating_add(held);
+        let total = self.link_bytes.saturating_add(bytes);
         if total > self.link_limit {
             let why = format!("its links take more than {} bytes; this one is not followed", self.link_limit);
             return self.gaps.push(path.clone(), GapCause::Limit(why));
@@ -240,14 +253,18 @@ impl<E> RecordBuilder<E> {
         if self.last_parent.as_ref().is_some_and(|last| last.as_bytes() == parent) {
             return;
         }
-        for ancestor in path.ancestors() {
-            self.add_dir(ancestor);
+        // Where the nearest is known, so are those above it: paths may be some thousand folders long.
+        let known = self.dirs.get(&path_hash(parent));
+        if known.is_none_or(|&files_before| files_before < self.replaced) {
+            for ancestor in PathHashes::of(path).ancestors {
+                self.add_dir(ancestor);
+            }
         }
         self.last_parent = EntryPath::new(parent).ok();
     }
 
-    fn add_dir(&mut self, path: &[u8]) {
-        self.dirs.insert(path_hash(path), self.files.len());
+    fn add_dir(&mut self, hash: u64) {
+        self.dirs.insert(hash, self.files.len());
     }
 
     fn note(&mut self, path: &EntryPath) {
@@ -270,15 +287,20 @@ impl<E> RecordBuilder<E> {
 }
 
 fn remove_below<V>(map: &mut BTreeMap<EntryPath, V>, directory: &EntryPath) {
-    // Between `a` and `a/b` may stand `a.b`, so the range is searched until a path no longer begins with the directory's.
-    let range = (Bound::Excluded(directory.clone()), Bound::Unbounded);
-    let candidates = map.range(range).map(|(path, _)| path);
-    let candidates = candidates.take_while(|path| path.as_bytes().starts_with(directory.as_bytes()));
-    let below: Vec<EntryPath> =
-        candidates.filter(|path| path.is_below(directory.as_bytes())).cloned().collect();
+    // All that begins with the directory's path and a slash, and nothing else: `0` comes after `/`.
+    let (first, end) = ([directory.as_bytes(), b"/"].concat(), [directory.as_bytes(), b"0"].concat());
+    let range = (Bound::Excluded(&first[..]), Bound::Excluded(&end[..]));
+    let below: Vec<EntryPath> = map.range::<[u8], _>(range).map(|(path, _)| path.clone()).collect();
     for path in below {
         map.remove(&path);
     }
+}
+
+/// About how many bytes of memory a path of its own takes.
+fn held_by(path: &EntryPath) -> u64 {
+    /// What an allocation and a place in a map cost.
+    const OVERHEAD: usize = 48;
+    u64::try_from(path.as_bytes().len() + OVERHEAD).unwrap_or(u64::MAX)
 }
 
 impl<E> Record<E> {
@@ -290,6 +312,21 @@ impl<E> Record<E> {
             _ => None,
         });
         bytes.max().flatten()
+    }
+
+    /// About how many bytes of memory all of it takes, but for the evidence.
+    #[must_use]
+    pub fn weight(&self) -> u64 {
+        let links = self.links.iter().map(|link| {
+            let target = match &link.target {
+                LinkTarget::Symbolic(target) => target.len(),
+                LinkTarget::Hard(target) => target.as_bytes().len(),
+            };
+            held_by(&link.path).saturating_add(u64::try_from(target).unwrap_or(u64::MAX))
+        });
+        let names = self.whiteouts.iter().chain(&self.opaque).map(held_by).chain(links);
+        let hashes = u64::try_from(8 * (self.files.len() + self.dirs.len())).unwrap_or(u64::MAX);
+        names.fold(hashes, u64::saturating_add)
     }
 
     /// The link at a path.
@@ -306,9 +343,5 @@ impl<E> Record<E> {
     }
 }
 
-/// Hash of a path. Cut from SHA-256, since an image's author may look for paths that collide in order to hide a file.
-#[must_use]
-pub fn path_hash(path: &[u8]) -> u64 {
-    let hash = Sha256::digest(path);
-    hash.iter().take(8).fold(0, |sum, &byte| (sum << 8) | u64::from(byte))
-}
+#[cfg(test)]
+mod tests;

@@ -6,17 +6,23 @@
 
 mod resolve;
 
+use std::cell::Cell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub use resolve::Resolved;
 
+use super::budget::Grant;
 use super::gap::{Gap, GapCause};
+use super::hash::path_hash;
 use super::path::EntryPath;
-use super::record::{Found, LinkTarget, Record, path_hash};
+use super::record::{Found, LinkTarget, Record};
 use crate::image::Digest;
 
 /// Most links that are followed for one path (`MAXSYMLINKS`).
 const LINKS: usize = 40;
+/// Most lookups of a name in a layer that following links may take. Large images need some hundred thousand.
+const LOOKUPS: u64 = 4_000_000;
 /// Most files that are asked for in a second pass.
 const TARGETS: usize = 10_000;
 
@@ -43,6 +49,9 @@ pub struct Squashed<E> {
     served: Vec<Found<E>>,
     targets: Vec<Target>,
     gaps: Vec<Gap>,
+    lookups: Cell<u64>,
+    /// The memory that `served` takes, given back with it.
+    memory: Vec<Grant>,
 }
 
 /// Evidence that is part of the image.
@@ -63,7 +72,7 @@ enum Location {
 }
 
 /// A file that nobody knew to be wanted when its layer was read, since the wanted name is a link to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     /// Index of the layer to read again.
     pub layer: usize,
@@ -75,6 +84,17 @@ pub struct Target {
     pub wanted_as: EntryPath,
     /// Index of the layer that brought the name under which it counts, and that name.
     pub counts_as: (usize, EntryPath),
+}
+
+/// What a second pass over one layer read.
+#[derive(Debug)]
+pub struct Served<E> {
+    /// What was found, with the target it was read for.
+    pub found: Vec<(Target, Found<E>)>,
+    /// What could not be read.
+    pub gaps: Vec<Gap>,
+    /// The memory that it takes, given back with it.
+    pub(crate) memory: Vec<Grant>,
 }
 
 /// Evidence in the image, with where it came from.
@@ -97,8 +117,15 @@ pub struct Sighting<'a, E> {
 #[must_use]
 pub fn squash<E>(layers: Vec<Stacked<E>>, fixed: &[&str]) -> Squashed<E> {
     let gaps = layers.iter().flat_map(|layer| layer.record.gaps.iter().cloned());
-    let mut squashed =
-        Squashed { gaps: gaps.collect(), layers, visible: Vec::new(), served: Vec::new(), targets: Vec::new() };
+    let mut squashed = Squashed {
+        gaps: gaps.collect(),
+        layers,
+        visible: Vec::new(),
+        served: Vec::new(),
+        targets: Vec::new(),
+        lookups: Cell::new(0),
+        memory: Vec::new(),
+    };
     squashed.drop_hidden_gaps();
     squashed.see_evidence();
     squashed.see_hard_links();
@@ -143,9 +170,10 @@ impl<E> Squashed<E> {
     }
 
     /// Takes in what a second pass read of some targets; those targets are then done with.
-    pub fn serve(&mut self, targets: &[Target], found: Vec<(Target, Found<E>)>, gaps: Vec<Gap>) {
-        self.targets.retain(|target| !targets.contains(target));
-        for (target, found) in found {
+    pub fn serve(&mut self, targets: &[Target], served: Served<E>) {
+        let done: HashSet<&Target> = targets.iter().collect();
+        self.targets.retain(|target| !done.contains(target));
+        for (target, found) in served.found {
             let (layer, mut path) = target.counts_as;
             if target.is_directory {
                 path = found.path.clone();
@@ -157,7 +185,8 @@ impl<E> Squashed<E> {
             self.served.push(found);
         }
         self.visible.sort_by(|a, b| a.path.cmp(&b.path));
-        self.gaps.extend(gaps);
+        self.gaps.extend(served.gaps);
+        self.memory.extend(served.memory);
     }
 
     /// What could not be read, sorted. Targets that were not served are among it.
@@ -167,7 +196,11 @@ impl<E> Squashed<E> {
             path: target.wanted_as.clone(),
             cause: GapCause::LinkTarget(target.path.clone()),
         });
-        let mut gaps: Vec<Gap> = self.gaps.iter().cloned().chain(unserved).collect();
+        let endless = (self.lookups.get() > LOOKUPS).then(|| {
+            let why = format!("its links lead through more than {LOOKUPS} folders; some were not followed");
+            Gap { path: EntryPath::root(), cause: GapCause::Limit(why) }
+        });
+        let mut gaps: Vec<Gap> = self.gaps.iter().cloned().chain(unserved).chain(endless).collect();
         gaps.sort_unstable();
         gaps.dedup();
         gaps

@@ -56,6 +56,8 @@ pub(super) struct TarReader<S> {
     map: SparseMap,
     /// Index of the extent that was read last.
     extent: usize,
+    /// Bytes of holes that were read so far.
+    holes: u64,
     /// Set once the source cannot go on; every later read fails.
     failure: Option<Damage>,
 }
@@ -64,6 +66,7 @@ struct TarLimits {
     extended_header: u64,
     extended_headers: u32,
     sparse_extents: usize,
+    holes: u64,
 }
 
 impl<S: BufRead> TarReader<S> {
@@ -72,6 +75,7 @@ impl<S: BufRead> TarReader<S> {
             extended_header: limits.extended_header,
             extended_headers: limits.extended_headers,
             sparse_extents: limits.sparse_extents,
+            holes: limits.holes,
         };
         Self {
             source,
@@ -83,6 +87,7 @@ impl<S: BufRead> TarReader<S> {
             position: 0,
             map: SparseMap::default(),
             extent: 0,
+            holes: 0,
             failure: None,
         }
     }
@@ -90,6 +95,11 @@ impl<S: BufRead> TarReader<S> {
     /// Bytes of the tar read so far.
     pub(super) fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Whether more was to be read of holes than may be.
+    pub(super) fn was_short_of_holes(&self) -> bool {
+        self.holes > self.limits.holes
     }
 
     pub(super) fn into_source(self) -> S {
@@ -395,6 +405,11 @@ impl<S: BufRead> Read for TarReader<S> {
             self.left -= u64_of(count);
             count
         } else {
+            self.holes = self.holes.saturating_add(u64_of(buf.len()));
+            if self.holes > self.limits.holes {
+                let why = "as much as may be was read of the holes of other files";
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
             buf.fill(0);
             buf.len()
         };

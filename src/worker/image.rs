@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
+use super::LAYERS_AT_ONCE;
 use super::mount::{self, MountError, Mounted, Stop};
 use crate::image::{Digest, Platform, Reference};
 use crate::packages::{self, ReadContext, Record, Squashed};
@@ -18,9 +19,6 @@ use crate::sbom::{Gap, Sbom, cyclonedx};
 use crate::tree::squash::{Stacked, Target};
 use crate::tree::{self, Budget, Limits, ReadError};
 use crate::wire::{DocumentName, FailureKind, TaskImage, Wanted};
-
-/// Layers that are read at the same time. More than the cores of a scanner pod bring nothing.
-const LAYERS_AT_ONCE: usize = 4;
 
 /// Gaps that are named in the reason of a partial image; the SBOM names all.
 const GAPS_NAMED: usize = 3;
@@ -376,7 +374,7 @@ impl ImageReader {
             })
             .await?;
             let replayed = replayed.map_err(|error| layer_error(layer.descriptor.digest.clone(), error))?;
-            squashed.serve(&targets, replayed.found, replayed.gaps);
+            squashed.serve(&targets, replayed);
         }
         Ok(())
     }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 
+use super::dir::squash_stack;
 use crate::packages::{self, ReadContext};
 use crate::sbom::Sbom;
-use crate::tree::squash::Stacked;
 use crate::tree::{Budget, Directory, Gap, GapCause, Limits, ReadError, Step, Tree, Visit};
 use crate::wire::FailureKind;
 
@@ -90,21 +90,21 @@ fn is_mount_point(folder: &Path) -> bool {
 }
 
 fn read_directory(folder: &Path, limits: &Limits, budget: &Budget, stop: &Stop) -> Result<Mounted, MountError> {
-    let context = ReadContext::new(limits, budget);
-    let open = || Ok::<_, ReadError>(Stoppable { tree: Directory::open(folder, limits)?, stop });
-    let record = packages::read_tree(&mut open()?, context)?;
-    let needs_memory = record.needs_memory();
-    let mut squashed = packages::squash(vec![Stacked { record: Arc::new(record), diff_id: None }]);
-    let targets = squashed.targets().to_vec();
-    if !targets.is_empty() {
-        let replayed = packages::replay(&mut open()?, &targets, context)?;
-        squashed.serve(&targets, replayed.found, replayed.gaps);
-    }
-    let closed = squashed.gaps().iter().filter(|gap| gap.cause == GapCause::Closed).count();
+    let open = |_| {
+        let tree = Stoppable { tree: Directory::open(folder, limits)?, stop };
+        Ok(Box::new(tree) as Box<dyn Tree + '_>)
+    };
+    let squashed = squash_stack(&[0], ReadContext::new(limits, budget), &open).map_err(|(_, error)| error)?;
+    let gaps = squashed.gaps();
+    let closed = gaps.iter().filter(|gap| gap.cause == GapCause::Closed).count();
+    let needs_memory = gaps.iter().filter_map(|gap| match gap.cause {
+        GapCause::NeedsMemory { bytes } => Some(bytes),
+        _ => None,
+    });
     Ok(Mounted {
         closed: u64::try_from(closed).unwrap_or(u64::MAX),
+        needs_memory: needs_memory.max(),
         sbom: packages::assemble(&squashed),
-        needs_memory,
     })
 }
 

@@ -1,6 +1,6 @@
 //! Writing, by `cyclonedx-bom`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::str::FromStr as _;
 
 use cyclonedx_bom::external_models::date_time::DateTime;
@@ -35,7 +35,7 @@ pub enum WriteError {
 /// # Errors
 /// [`Subject::created`] is no time.
 pub fn write(sbom: &Sbom, subject: &Subject) -> Result<Vec<u8>, WriteError> {
-    let mut refs = HashSet::new();
+    let mut refs = References::default();
     let system = sbom.distro.iter().map(operating_system);
     let packages = sbom.packages.iter().map(|package| library(package, sbom.distro.as_ref(), &mut refs));
     let components = system.chain(packages).collect();
@@ -122,11 +122,11 @@ fn operating_system(distro: &Distro) -> Component {
     component
 }
 
-fn library(package: &Package, distro: Option<&Distro>, refs: &mut HashSet<String>) -> Component {
+fn library(package: &Package, distro: Option<&Distro>, refs: &mut References) -> Component {
     let purl = package.purl(distro);
     let mut component = Component::new(Classification::Library, &package.name, &package.version, None);
     component.version = component.version.filter(|version| !version.is_empty());
-    component.bom_ref = Some(unique(&purl, refs));
+    component.bom_ref = Some(refs.unique(&purl));
     component.purl = Purl::from_str(&purl).ok();
     component.supplier = package.supplier.as_deref().map(OrganizationalEntity::new);
     component.licenses = licenses(&package.licenses);
@@ -146,11 +146,29 @@ fn library(package: &Package, distro: Option<&Distro>, refs: &mut HashSet<String
     component
 }
 
-/// A reference that no other component has.
-fn unique(purl: &str, refs: &mut HashSet<String>) -> String {
-    let numbered = (2_u64..).map(|number| format!("{purl}#{number}"));
-    let mut candidates = std::iter::once(purl.to_owned()).chain(numbered);
-    candidates.find(|candidate| refs.insert(candidate.clone())).expect("the candidates never end")
+/// References of components, each of which is used once.
+#[derive(Default)]
+struct References {
+    used: HashSet<String>,
+    /// The next number to try behind a purl that came before: some images have thousands of packages that differ in little.
+    next: HashMap<String, u64>,
+}
+
+impl References {
+    /// A reference that no other component has.
+    fn unique(&mut self, purl: &str) -> String {
+        if self.used.insert(purl.to_owned()) {
+            return purl.to_owned();
+        }
+        let next = self.next.entry(purl.to_owned()).or_insert(2);
+        loop {
+            let candidate = format!("{purl}#{next}");
+            *next += 1;
+            if self.used.insert(candidate.clone()) {
+                return candidate;
+            }
+        }
+    }
 }
 
 /// An SPDX expression stands alone; otherwise each licence by its SPDX id, if it has one, or by name.

@@ -97,6 +97,18 @@ fn sparse_files_cost_nothing_unless_read() {
 }
 
 #[test]
+fn a_file_of_many_names_is_read_for_some_of_them() {
+    let root = folder();
+    fs::write(root.path().join("0"), "x".repeat(100)).expect("writes");
+    for name in ["1", "2", "3"] {
+        fs::hard_link(root.path().join("0"), root.path().join(name)).expect("links");
+    }
+    let seen = walk_with(root.path(), &Limits { content: 200, ..Limits::default() }, true);
+    assert_eq!(seen.entries.iter().filter(|entry| entry.ends_with("xxx")).count(), 2);
+    assert_eq!(seen.gaps, [": its files have more than the 200 bytes that are read"]);
+}
+
+#[test]
 fn content_is_read_forward_or_anywhere() {
     let root = folder();
     fs::write(root.path().join("file"), "0123456789").expect("writes");
@@ -128,7 +140,8 @@ fn a_file_that_is_swapped_for_another_is_not_read() {
     fs::write(root.path().join("file"), "one").expect("writes");
     let folder_fd = rustix::fs::open(root.path(), OFlags::PATH, Mode::empty()).expect("opens");
     let stat = statat(&folder_fd, c"file", AtFlags::SYMLINK_NOFOLLOW).expect("there");
-    let mut content = FileContent::new(folder_fd.as_fd(), c"file", &stat);
+    let allowance = Allowance { left: Cell::new(100), was_short: Cell::new(false) };
+    let mut content = FileContent::new(folder_fd.as_fd(), c"file", &stat, &allowance);
     fs::write(root.path().join("other"), "two").expect("writes");
     fs::rename(root.path().join("other"), root.path().join("file")).expect("renames");
     assert!(content.read(&mut [0; 3]).is_err());

@@ -149,6 +149,35 @@ fn paths_no_file_system_holds_are_gaps_and_what_follows_is_read() {
 }
 
 #[test]
+fn holes_without_end_are_a_gap() {
+    // "PAX Format, Version 0.1" of the GNU tar manual: a file that is one hole.
+    let records = "23 GNU.sparse.size=999\n22 GNU.sparse.map=0,0\n";
+    let mut builder = tar::Builder::new(Vec::new());
+    for (kind, name, data) in [(b'x', "x", records), (b'0', "hole", ""), (b'0', "a", "content")] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(data.len() as u64);
+        header.set_entry_type(tar::EntryType::new(kind));
+        builder.append_data(&mut header, name, data.as_bytes()).expect("to memory");
+    }
+    let blob = builder.into_inner().expect("to memory");
+    for (holes, gaps) in
+        [(999, None), (998, Some("its sparse files have more than the 998 bytes of holes that are read"))]
+    {
+        let limits = Limits { holes, ..Limits::default() };
+        let mut layer = Layer::new(&blob[..], &limits, &Budget::new(1 << 20));
+        let mut sizes = Vec::new();
+        let walked = layer.walk(&mut |_, content| {
+            let mut bytes = Vec::new();
+            sizes.push(content.read_to_end(&mut bytes).ok());
+            Step::Continue
+        });
+        walked.expect("whole");
+        assert_eq!(sizes, [gaps.is_none().then_some(999), Some(7)]);
+        assert_eq!(layer.take_gaps().first().map(|gap| gap.cause.to_string()).as_deref(), gaps);
+    }
+}
+
+#[test]
 fn a_stream_can_be_walked_once() {
     let tar = tar_of(&["a"]);
     let mut layer = Layer::new(&tar[..], &Limits::default(), &Budget::new(0));

@@ -1,8 +1,9 @@
 //! Looking a path up in a stack of layers.
 
+use super::super::hash::{PathHash, PathHashes, path_hash};
 use super::super::path::EntryPath;
-use super::super::record::{LinkTarget, Record, path_hash};
-use super::{LINKS, Squashed};
+use super::super::record::{LinkTarget, Record};
+use super::{LINKS, LOOKUPS, Squashed};
 
 /// Where a path leads once all links are followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +26,8 @@ pub enum Resolved {
 
 /// What stands at a literal path.
 enum Standing<'a> {
-    Directory,
+    /// A directory, with the lowest layer that may add to it.
+    Directory(usize),
     File(usize),
     Symlink(&'a [u8]),
     Nothing,
@@ -38,15 +40,25 @@ impl<E> Squashed<E> {
         let mut rest: Vec<Vec<u8>> = path.components().map(<[u8]>::to_vec).collect();
         rest.reverse();
         let mut real = EntryPath::root();
+        // The directories down to `real`, the root left out: the hash of each, and the lowest layer that may add to it.
+        let mut above: Vec<(PathHash, usize)> = Vec::new();
         let mut links = 0;
         while let Some(name) = rest.pop() {
             let Ok(next) = real.join(&name) else { return Resolved::Nothing };
             if name == b".." {
+                above.pop();
                 real = next;
                 continue;
             }
-            match self.standing_at(&next) {
-                Standing::Directory => real = next,
+            let (hash, floor) = match above.last() {
+                Some((hash, floor)) => (hash.join(&name), *floor),
+                None => (PathHash::root().join(&name), 0),
+            };
+            match self.standing_at(&next, hash.get(), floor) {
+                Standing::Directory(floor) => {
+                    above.push((hash, floor));
+                    real = next;
+                }
                 Standing::File(layer) if rest.is_empty() => return Resolved::File { layer, path: next },
                 Standing::File(_) | Standing::Nothing => return Resolved::Nothing,
                 Standing::Symlink(target) => {
@@ -55,6 +67,7 @@ impl<E> Squashed<E> {
                         return Resolved::Nothing;
                     }
                     if target.starts_with(b"/") {
+                        above.clear();
                         real = EntryPath::root();
                     }
                     // `..` is kept: it means the parent of where the link's own path really is.
@@ -66,25 +79,39 @@ impl<E> Squashed<E> {
         Resolved::Directory { path: real }
     }
 
-    /// What the topmost layer that says anything about a path says.
-    fn standing_at(&self, path: &EntryPath) -> Standing<'_> {
-        let hashes = PathHashes::of(path);
-        for (index, layer) in self.layers.iter().enumerate().rev() {
+    /// What stands at a path whose directory no layer below `floor` adds to.
+    fn standing_at(&self, path: &EntryPath, hash: u64, floor: usize) -> Standing<'_> {
+        let has_removed = |record: &Record<E>| has(&record.whiteouts, path.as_bytes());
+        for (index, layer) in self.layers.iter().enumerate().skip(floor).rev() {
+            if !self.may_look_up() {
+                break;
+            }
             let record = &layer.record;
-            if contains(&record.files, hashes.own) {
+            if contains(&record.files, hash) {
                 return match record.link(path).map(|link| &link.target) {
                     Some(LinkTarget::Symbolic(target)) => Standing::Symlink(target),
                     _ => Standing::File(index),
                 };
             }
-            if contains(&record.dirs, hashes.own) {
-                return Standing::Directory;
+            if contains(&record.dirs, hash) {
+                let hides = |record: &Record<E>| {
+                    has(&record.opaque, path.as_bytes()) || has_removed(record) || contains(&record.files, hash)
+                };
+                let hiding = (floor..=index).rev().find(|&index| hides(&self.layers[index].record));
+                return Standing::Directory(hiding.unwrap_or(floor));
             }
-            if hides(record, path, &hashes) {
-                return Standing::Nothing;
+            if has_removed(record) {
+                break;
             }
         }
-        if path.as_bytes().is_empty() { Standing::Directory } else { Standing::Nothing }
+        Standing::Nothing
+    }
+
+    /// Counts what is looked up for links: some lead through thousands of folders, again and again.
+    fn may_look_up(&self) -> bool {
+        let lookups = self.lookups.get() + 1;
+        self.lookups.set(lookups.min(LOOKUPS + 1));
+        lookups <= LOOKUPS
     }
 
     /// Whether a layer above `layer` takes the path away or puts something else there.
@@ -117,35 +144,20 @@ impl<E> Squashed<E> {
     }
 }
 
-/// Hashes of a path and of all directories above it.
-struct PathHashes {
-    own: u64,
-    ancestors: Vec<u64>,
-}
-
-impl PathHashes {
-    fn of(path: &EntryPath) -> Self {
-        Self { own: path_hash(path.as_bytes()), ancestors: path.ancestors().map(path_hash).collect() }
-    }
-}
-
 /// Whether a layer hides what the layers below have at a path, apart from putting something there.
 fn hides<E>(record: &Record<E>, path: &EntryPath, hashes: &PathHashes) -> bool {
-    if !record.whiteouts.is_empty() {
-        let whiteouts = &record.whiteouts;
-        let is_removed = |path: &[u8]| whiteouts.binary_search_by(|other| other.as_bytes().cmp(path)).is_ok();
-        if is_removed(path.as_bytes()) || path.ancestors().any(is_removed) {
-            return true;
-        }
+    let is_removed = |path: &[u8]| has(&record.whiteouts, path);
+    if is_removed(path.as_bytes()) || path.ancestors().any(is_removed) {
+        return true;
     }
-    if !record.opaque.is_empty() {
-        let opaque = &record.opaque;
-        let mut ancestors = path.ancestors();
-        if ancestors.any(|path| opaque.binary_search_by(|other| other.as_bytes().cmp(path)).is_ok()) {
-            return true;
-        }
+    if path.ancestors().any(|path| has(&record.opaque, path)) {
+        return true;
     }
     hashes.ancestors.iter().any(|&hash| contains(&record.files, hash))
+}
+
+fn has(sorted: &[EntryPath], path: &[u8]) -> bool {
+    sorted.binary_search_by(|other| other.as_bytes().cmp(path)).is_ok()
 }
 
 fn contains(sorted: &[u64], hash: u64) -> bool {

@@ -198,7 +198,7 @@ fn served_targets_are_found_by_their_wanted_name() {
     let targets = squashed.targets().to_vec();
     let found = |target: &Target| Found { path: target.path.clone(), reader: "db", evidence: "x".to_owned() };
     let served = targets.iter().map(|target| (target.clone(), found(target))).collect();
-    squashed.serve(&targets, served, Vec::new());
+    squashed.serve(&targets, Served { found: served, gaps: Vec::new(), memory: Vec::new() });
     assert!(squashed.gaps().is_empty() && squashed.targets().is_empty());
     for path in ["hard.db", "soft.db"] {
         let texts: Vec<_> = squashed.at(path).map(|sighting| sighting.evidence.as_str()).collect();
