@@ -182,14 +182,16 @@ fn folder_of_another_user_is_streamed_or_named() {
     namespace.assert_nothing_left();
 }
 
+/// A pod with the same image on each of these nodes.
+fn web_on(nodes: &[&str]) -> Vec<Value> {
+    let pod = |node: &&str| on_node(node, running_pod(node, &public("apps/web:1.24")));
+    nodes.iter().map(pod).collect()
+}
+
 #[test]
 fn cordoned_node_is_passed_by() {
-    let pods = |nodes: &[&str]| {
-        let pod = |node: &&str| on_node(node, running_pod(node, &public("apps/web:1.24")));
-        nodes.iter().map(pod).collect()
-    };
-    let one = Namespace::new("cordon", PullSecret::None, pods(&["node2"]));
-    let both = Namespace::new("cordons", PullSecret::None, pods(&["node1", "node2"]));
+    let one = Namespace::new("cordon", PullSecret::None, web_on(&["node2"]));
+    let both = Namespace::new("cordons", PullSecret::None, web_on(&["node1", "node2"]));
     one.wait_until_ready();
     both.wait_until_ready();
     let editor = one.account_with("edit");
@@ -210,12 +212,8 @@ fn cordoned_node_is_passed_by() {
 
 #[test]
 fn full_node_is_left_for_another_and_then_for_the_registry() {
-    let pods = |nodes: &[&str]| {
-        let pod = |node: &&str| on_node(node, running_pod(node, &public("apps/web:1.24")));
-        nodes.iter().map(pod).collect()
-    };
-    let one = Namespace::new("full", PullSecret::None, pods(&["node2"]));
-    let both = Namespace::new("fulls", PullSecret::None, pods(&["node1", "node2"]));
+    let one = Namespace::new("full", PullSecret::None, web_on(&["node2"]));
+    let both = Namespace::new("fulls", PullSecret::None, web_on(&["node1", "node2"]));
     one.wait_until_ready();
     both.wait_until_ready();
     let _full = Full::new("node2", &public("apps/web:1.24"));
