@@ -425,6 +425,10 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                 return Some(problem);
             }
         }
+        if reason == "Pulling" && !self.running {
+            // No news, unless it goes on and on.
+            self.waiting = event.message.clone().unwrap_or_default();
+        }
         // These the pod's own status tells too, and as what they are.
         let is_told = matches!(reason, "Failed" | "BackOff" | "FailedScheduling");
         if is_warning && !self.running && !is_told {
