@@ -16,7 +16,7 @@ use crate::cluster::SCAN_LABEL;
 use crate::wire::{DocumentName, Event, Outcome, Receiver};
 
 /// How long configs are waited for when all images are read.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// One document with its version.
 type Config = (u32, Vec<u8>);
