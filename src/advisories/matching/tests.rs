@@ -21,6 +21,7 @@ fn package(package_type: PackageType, name: &str, version: &str, source: (&str, 
         licenses: Vec::new(),
         supplier: None,
         owner: None,
+        modularity: None,
         locations: Vec::new(),
     }
 }

@@ -89,6 +89,7 @@ mod tests {
             licenses: Vec::new(),
             supplier: None,
             owner: None,
+            modularity: None,
             locations: Vec::new(),
         }
     }
