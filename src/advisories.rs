@@ -10,6 +10,7 @@
 pub mod ecosystem;
 pub mod index;
 pub mod matching;
+pub mod modules;
 pub mod osv;
 pub mod ranges;
 pub mod rating;
@@ -25,6 +26,7 @@ pub use index::Index;
 pub use osv::OsvSource;
 pub use wanted::Wanted;
 
+use modules::Streams;
 use ranges::Interval;
 use rating::Rating;
 
@@ -71,6 +73,8 @@ pub struct Affected {
     pub ecosystem: Ecosystem,
     /// The name that its packages are looked up by.
     pub package: String,
+    /// The streams of modules that it speaks of; none for packages of no module.
+    pub streams: Option<Streams>,
     /// The affected versions.
     pub versions: AffectedVersions,
     /// How bad, and who said so.

@@ -75,6 +75,8 @@ pub struct Package {
     pub supplier: Option<String>,
     /// The distribution's package that owns its files: advisories of the distribution speak for it.
     pub owner: Option<String>,
+    /// The module of rpm that it was built for, `NAME:STREAM:VERSION:CONTEXT`, where it is known.
+    pub modularity: Option<String>,
     /// Where the evidence lies.
     pub locations: Vec<Location>,
 }
@@ -142,6 +144,7 @@ impl Package {
             ("arch", self.architecture.clone()),
             ("distro", distro.and_then(Distro::release)),
             ("epoch", epoch.map(ToOwned::to_owned)),
+            ("rpmmod", self.modularity.clone()),
             ("upstream", upstream),
         ];
         let mut separator = '?';
@@ -245,6 +248,7 @@ mod tests {
             licenses: Vec::new(),
             supplier: None,
             owner: None,
+            modularity: None,
             locations: Vec::new(),
         }
     }
@@ -300,8 +304,11 @@ mod tests {
             "pkg:rpm/rocky/bind@9.16.23-14.el9?arch=amd64&distro=rocky-9.3&epoch=32"
         );
         let source = SourcePackage::of_source_rpm("bind-9.16.23-14.el9.src.rpm");
-        let purl = Package { source, ..package }.purl(Some(&distro));
+        let purl = Package { source, ..package.clone() }.purl(Some(&distro));
         assert!(purl.ends_with("&epoch=32&upstream=bind-9.16.23-14.el9.src.rpm"), "{purl}");
+        let modularity = Some("bind:9:8100020250506132245:489197e6".to_owned());
+        let purl = Package { modularity, ..package }.purl(Some(&distro));
+        assert!(purl.ends_with("&epoch=32&rpmmod=bind:9:8100020250506132245:489197e6"), "{purl}");
     }
 
     #[test]

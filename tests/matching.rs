@@ -95,6 +95,7 @@ fn packages(status: &str) -> Vec<Package> {
             licenses: Vec::new(),
             supplier: None,
             owner: None,
+            modularity: None,
             locations: Vec::new(),
         }
     };
@@ -169,6 +170,7 @@ fn alpine_image_has_its_known_vulnerabilities() {
         licenses: Vec::new(),
         supplier: None,
         owner: None,
+        modularity: None,
         locations: Vec::new(),
     };
     let distro = Distro { id: "alpine".to_owned(), version_id: Some("3.19.1".to_owned()), ..Distro::default() };

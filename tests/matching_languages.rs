@@ -24,6 +24,7 @@ fn package(package_type: PackageType, name: &str, version: &str) -> Package {
         licenses: Vec::new(),
         supplier: None,
         owner: None,
+        modularity: None,
         locations: Vec::new(),
     }
 }

@@ -49,3 +49,8 @@ fn module_versions_are_ordered_as_go_orders_them() {
 fn artifact_versions_are_ordered_as_maven_orders_them() {
     assert_agrees(Comparator::Maven, "maven.txt");
 }
+
+#[test]
+fn package_versions_are_ordered_as_rpm_orders_them() {
+    assert_agrees(Comparator::Rpm, "rpm.txt");
+}

@@ -1,5 +1,7 @@
 //! OSV's names for what a package belongs to: `Debian:12`, `Alpine:v3.19`, `Go`.
 
+mod releases;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
@@ -16,6 +18,17 @@ const MAX_LENGTH: usize = 200;
 pub struct Ecosystem {
     name: String,
     release: Option<String>,
+}
+
+/// Which of a package's names its advisories use. Packages of languages have but one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownBy {
+    /// That of the source package.
+    Source,
+    /// Its own.
+    Own,
+    /// Either.
+    Either,
 }
 
 /// Text that is no ecosystem.
@@ -45,6 +58,16 @@ impl Ecosystem {
         }
     }
 
+    /// By which of their names and versions its advisories know packages.
+    #[must_use]
+    pub fn known_by(&self) -> KnownBy {
+        match self.name.as_str() {
+            "AlmaLinux" => KnownBy::Own,
+            "Wolfi" | "Chainguard" | "MinimOS" | "Echo" => KnownBy::Either,
+            _ => KnownBy::Source,
+        }
+    }
+
     /// The ecosystem that holds the packages of a kind in a distribution.
     ///
     /// # Errors
@@ -63,16 +86,7 @@ impl Ecosystem {
         let Some(distro) = distro else {
             return Err(format!("{} packages of an unknown distribution", package_type.as_str()));
         };
-        let release = match (distro.id.as_str(), package_type) {
-            ("debian", PackageType::Deb) => debian_release(distro).map(|release| ("Debian", release)),
-            ("alpine", PackageType::Apk) => alpine_release(distro).map(|release| ("Alpine", release)),
-            ("debian" | "alpine", _) => {
-                return Err(format!("{} packages in {}", package_type.as_str(), describe(distro)));
-            }
-            _ => None,
-        };
-        let (name, release) = release.ok_or_else(|| describe(distro))?;
-        format!("{name}:{release}").parse().map_err(|_| describe(distro))
+        releases::ecosystem(package_type, distro)?.parse().map_err(|_| describe(distro))
     }
 }
 
@@ -85,29 +99,6 @@ pub(super) fn describe(distro: &Distro) -> String {
         (None, Some(codename)) => format!("{id} without a release ({codename})"),
         (None, None) => format!("{id} without a release"),
     }
-}
-
-/// `12` of `12` and `12.5`; `6.0` of `6.0.10`, since releases before 7 counted so. None for testing and sid.
-fn debian_release(distro: &Distro) -> Option<String> {
-    let mut numbers = distro.version_id.as_deref()?.split('.');
-    let major: u32 = numbers.next()?.parse().ok()?;
-    if major >= 7 {
-        return Some(major.to_string());
-    }
-    let minor: u32 = numbers.next()?.parse().ok()?;
-    Some(format!("{major}.{minor}"))
-}
-
-/// `v3.19` of `3.19.1`. None for edge, which calls itself by the coming release with `_alpha`.
-fn alpine_release(distro: &Distro) -> Option<String> {
-    let version = distro.version_id.as_deref()?;
-    if version.contains("_alpha") {
-        return None;
-    }
-    let mut numbers = version.split(['.', '_']);
-    let major: u32 = numbers.next()?.parse().ok()?;
-    let minor: u32 = numbers.next()?.parse().ok()?;
-    Some(format!("v{major}.{minor}"))
 }
 
 impl FromStr for Ecosystem {
@@ -168,20 +159,6 @@ mod tests {
     }
 
     #[test]
-    fn releases_of_debian_and_alpine_are_known() {
-        for (package_type, id, version, expected) in [
-            (PackageType::Deb, "debian", "12", "Debian:12"),
-            (PackageType::Deb, "debian", "12.5", "Debian:12"),
-            (PackageType::Deb, "debian", "6.0.10", "Debian:6.0"),
-            (PackageType::Apk, "alpine", "3.19.1", "Alpine:v3.19"),
-            (PackageType::Apk, "alpine", "3.20.0_rc1", "Alpine:v3.20"),
-        ] {
-            let ecosystem = Ecosystem::of(package_type, Some(&distro(id, Some(version), None)));
-            assert_eq!(ecosystem.map(|e| e.to_string()), Ok(expected.to_owned()));
-        }
-    }
-
-    #[test]
     fn packages_of_languages_need_no_distribution() {
         for (package_type, expected) in [
             (PackageType::Pypi, "PyPI"),
@@ -210,23 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_ecosystem_is_named() {
-        for (package_type, distro, expected) in [
-            (
-                PackageType::Deb,
-                Some(distro("debian", None, Some("trixie"))),
-                "debian without a release (trixie)",
-            ),
-            (
-                PackageType::Apk,
-                Some(distro("alpine", Some("3.21.0_alpha20240807"), None)),
-                "alpine 3.21.0_alpha20240807",
-            ),
-            (PackageType::Deb, Some(distro("ubuntu", Some("24.04"), Some("noble"))), "ubuntu 24.04"),
-            (PackageType::Apk, Some(distro("debian", Some("12"), None)), "apk packages in debian 12"),
-            (PackageType::Deb, None, "deb packages of an unknown distribution"),
+    fn distribution_without_an_ecosystem_is_described() {
+        for (distro, expected) in [
+            (Some(distro("debian", None, Some("trixie"))), "debian without a release (trixie)"),
+            (Some(distro("slackware", Some("15.0"), None)), "slackware 15.0"),
+            (None, "deb packages of an unknown distribution"),
         ] {
-            assert_eq!(Ecosystem::of(package_type, distro.as_ref()), Err(expected.to_owned()));
+            assert_eq!(Ecosystem::of(PackageType::Deb, distro.as_ref()), Err(expected.to_owned()));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::ecosystem::Ecosystem;
+use super::modules::Streams;
 use super::rating::Rating;
 use super::{Advisory, AffectedVersions};
 use crate::finding::AdvisoryInfo;
@@ -30,6 +31,8 @@ struct Partition {
 pub struct Entry {
     /// The advisory.
     pub advisory: Arc<Identity>,
+    /// The streams of modules that it speaks of; none for packages of no module.
+    pub streams: Option<Streams>,
     /// The affected versions.
     pub versions: AffectedVersions,
     /// How bad, and who said so.
@@ -161,6 +164,7 @@ impl Builder {
                 let partition = partitions.entry(affected.ecosystem).or_default();
                 partition.packages.entry(affected.package).or_default().push(Entry {
                     advisory: Arc::clone(&identity),
+                    streams: affected.streams,
                     versions: affected.versions,
                     rating: affected.rating,
                 });
@@ -185,6 +189,7 @@ mod tests {
             affected: vec![Affected {
                 ecosystem: "Debian:12".parse().expect("valid"),
                 package: package.to_owned(),
+                streams: None,
                 versions: AffectedVersions::Ranges(Vec::new()),
                 rating: None,
             }],

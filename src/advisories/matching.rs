@@ -1,21 +1,23 @@
 //! Packages against advisories. Pure: the same SBOM and index give the same findings.
 //!
-//! Debian and Alpine publish by source package, so the source's name and *its* version are looked up: the binary
+//! Most distributions publish by source package, so the source's name and *its* version are looked up: the binary
 //! package may count differently (`+b1`, `libc6` of `glibc`). A finding is one vulnerability in one package, also
 //! when several advisories are about it.
 //!
 //! An artifact of Maven without a group is held against the advisories of all groups, and a package without a usable
-//! version against all advisories for its name: where none is about it, it is clean; otherwise it is
-//! [undecided](undecided).
+//! version, or of a maker that is not the distribution, against all advisories for its name: where none is about it, it is
+//! clean; otherwise it is [undecided](undecided). So is a package of a module of rpm that is affected if the advisory
+//! is about its stream, where that cannot be told.
 
+mod look_up;
 mod undecided;
 
-use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ecosystem::{self, Ecosystem};
 use super::index::{Entry, Index};
+use super::modules::{self, Relation, Streams};
 use super::rating::Rating;
 use super::versions::Comparator;
 use super::{AffectedVersions, Wanted};
@@ -23,6 +25,7 @@ use crate::finding::Finding;
 use crate::package::{Distro, Package, PackageType};
 use crate::sbom::Sbom;
 use crate::severity::Severity;
+use look_up::LookUp;
 use undecided::{Lack, Undecided};
 
 /// What the advisories say about one SBOM.
@@ -36,8 +39,10 @@ pub struct Matches {
 }
 
 /// An advisory that affects an installed version, and the range that says so.
+#[derive(Clone)]
 struct Hit<'a> {
     entry: &'a Entry,
+    look_up: &'a LookUp<'a>,
     range: String,
     fixed: Option<&'a str>,
 }
@@ -45,14 +50,16 @@ struct Hit<'a> {
 /// A package that is held against advisories.
 struct Subject<'a> {
     package: &'a Package,
-    look_up: LookUp<'a>,
+    look_ups: Vec<LookUp<'a>>,
     comparator: Comparator,
+    streams: Option<Streams>,
 }
 
-/// The name and version by which advisories know a package.
-struct LookUp<'a> {
-    name: Cow<'a, str>,
-    version: &'a str,
+/// What the advisories say about one package.
+#[derive(Default)]
+struct Judgement {
+    findings: Vec<Finding>,
+    lack: Option<Lack>,
 }
 
 /// What advisories are needed for.
@@ -62,8 +69,9 @@ pub fn wanted<'a>(sboms: impl IntoIterator<Item = &'a Sbom>) -> Wanted {
     for sbom in sboms {
         for package in not_owned(sbom) {
             if let Ok(ecosystem) = Ecosystem::of(package.package_type, sbom.distro.as_ref()) {
-                let look_up = LookUp::of(package, &ecosystem);
-                wanted.add(ecosystem.clone(), &look_up.name);
+                for look_up in LookUp::all(package, &ecosystem) {
+                    wanted.add(ecosystem.clone(), &look_up.name);
+                }
             }
         }
     }
@@ -89,19 +97,9 @@ pub fn match_sbom(sbom: &Sbom, index: &Index) -> Matches {
             found.map_err(|name| without_data.insert(name)).ok()
         });
         let Some((ecosystem, comparator)) = known else { continue };
-        let subject = Subject { package, look_up: LookUp::of(package, ecosystem), comparator: *comparator };
-        let entries = index.entries(ecosystem, &subject.look_up.name);
-        let lack = if package.package_type == PackageType::Maven && !package.name.contains(':') {
-            let mut of_any_group = index.entries_of_artifact(ecosystem, &package.name);
-            of_any_group.any(|entry| subject.may_be_affected(entry)).then_some(Lack::Group)
-        } else if undecided::has_version(package) {
-            findings.extend(subject.findings(entries, distro));
-            let has_place = |entry| undecided::is_decided(entry, subject.look_up.version);
-            (!entries.iter().all(has_place)).then_some(Lack::Version)
-        } else {
-            (!entries.is_empty()).then_some(Lack::Version)
-        };
-        if let Some(lack) = lack {
+        let judgement = Subject::new(package, ecosystem, *comparator).judge(ecosystem, index, distro);
+        findings.extend(judgement.findings);
+        if let Some(lack) = judgement.lack {
             undecided.add(ecosystem, lack, package);
         }
     }
@@ -139,37 +137,60 @@ fn rank(finding: &Finding) -> (Reverse<Severity>, &str, &str, &str) {
     (Reverse(finding.severity), &finding.package, &finding.vulnerability, &finding.purl)
 }
 
-impl<'a> LookUp<'a> {
-    fn of(package: &'a Package, ecosystem: &Ecosystem) -> Self {
-        match &package.source {
-            Some(source) => Self { name: ecosystem.package_name(&source.name), version: &source.version },
-            None => Self { name: ecosystem.package_name(&package.name), version: &package.version },
+impl<'a> Subject<'a> {
+    fn new(package: &'a Package, ecosystem: &Ecosystem, comparator: Comparator) -> Self {
+        let look_ups = LookUp::all(package, ecosystem);
+        Self { package, look_ups, comparator, streams: Streams::of_package(package) }
+    }
+
+    fn judge(&self, ecosystem: &Ecosystem, index: &Index, distro: Option<&Distro>) -> Judgement {
+        let package = self.package;
+        let entries = |look_up: &LookUp<'_>| index.entries(ecosystem, &look_up.name);
+        let is_known = self.look_ups.iter().any(|look_up| !entries(look_up).is_empty());
+        let only = |lack: Option<Lack>| Judgement { lack, ..Judgement::default() };
+        if package.package_type == PackageType::Maven && !package.name.contains(':') {
+            let mut of_any_group = index.entries_of_artifact(ecosystem, &package.name);
+            return only(of_any_group.any(|entry| self.may_be_affected(entry)).then_some(Lack::Group));
         }
+        if !is_known {
+            return Judgement::default();
+        }
+        if !undecided::has_version(package) {
+            return only(Some(Lack::Version));
+        }
+        if look_up::is_of_other_vendor(package, ecosystem) {
+            return only(Some(Lack::Vendor));
+        }
+        let mut lack = None;
+        let mut hits = Vec::new();
+        for look_up in &self.look_ups {
+            for entry in entries(look_up) {
+                if !undecided::is_decided(entry, look_up.version) {
+                    lack = Some(Lack::Version);
+                }
+                let Some(hit) = Hit::find(entry, look_up, self.comparator) else { continue };
+                match modules::relation(self.streams.as_ref(), entry.streams.as_ref()) {
+                    Relation::Same => hits.push(hit),
+                    Relation::Other => {}
+                    Relation::Unknown => lack = Some(Lack::Stream),
+                }
+            }
+        }
+        Judgement { findings: self.findings(&hits, distro), lack }
     }
 
-    /// In words, where it is not what the package calls itself.
-    fn unless_own(&self, package: &Package) -> Option<String> {
-        let source = package.source.as_ref()?;
-        let is_own = source.name == package.name && source.version == package.version;
-        (!is_own).then(|| format!("{} {}", self.name, self.version))
-    }
-}
-
-impl Subject<'_> {
     /// Whether an advisory would affect it, were it the package that is meant.
     fn may_be_affected(&self, entry: &Entry) -> bool {
-        !undecided::has_version(self.package)
-            || Hit::find(entry, self.look_up.version, self.comparator).is_some()
+        let is_hit = |look_up| Hit::find(entry, look_up, self.comparator).is_some();
+        !undecided::has_version(self.package) || self.look_ups.iter().any(is_hit)
     }
 
-    fn findings(&self, entries: &[Entry], distro: Option<&Distro>) -> Vec<Finding> {
-        let Self { package, look_up, comparator } = self;
+    fn findings(&self, hits: &[Hit<'_>], distro: Option<&Distro>) -> Vec<Finding> {
+        let Self { package, comparator, .. } = self;
         let mut by_vulnerability: BTreeMap<&str, Vec<Hit<'_>>> = BTreeMap::new();
-        for entry in entries {
-            for vulnerability in &entry.advisory.vulnerabilities {
-                if let Some(hit) = Hit::find(entry, look_up.version, *comparator) {
-                    by_vulnerability.entry(vulnerability).or_default().push(hit);
-                }
+        for hit in hits {
+            for vulnerability in &hit.entry.advisory.vulnerabilities {
+                by_vulnerability.entry(vulnerability).or_default().push(hit.clone());
             }
         }
         let finding = |(vulnerability, hits): (&str, Vec<Hit<'_>>)| {
@@ -185,7 +206,7 @@ impl Subject<'_> {
                 fixed: deciding.fixed.map(ToOwned::to_owned),
                 severity: rating.map_or(Severity::Unknown, |rating| rating.severity),
                 severity_source: rating.map(|Rating { source, .. }| source.clone()),
-                matched_as: look_up.unless_own(package),
+                matched_as: deciding.look_up.unless_own(package),
                 range: deciding.range.clone(),
                 locations: package.locations.clone(),
             })
@@ -195,17 +216,18 @@ impl Subject<'_> {
 }
 
 impl<'a> Hit<'a> {
-    fn find(entry: &'a Entry, version: &str, comparator: Comparator) -> Option<Self> {
+    fn find(entry: &'a Entry, look_up: &'a LookUp<'a>, comparator: Comparator) -> Option<Self> {
+        let version = look_up.version;
         match &entry.versions {
             AffectedVersions::Listed(versions) => {
                 let is_it = |listed: &&String| comparator.compare_installed(version, listed).is_eq();
                 let listed = versions.iter().find(is_it)?;
-                Some(Self { entry, range: format!("= {listed}"), fixed: None })
+                Some(Self { entry, look_up, range: format!("= {listed}"), fixed: None })
             }
             AffectedVersions::Releases(_) if !undecided::is_decided(entry, version) => None,
             AffectedVersions::Ranges(intervals) | AffectedVersions::Releases(intervals) => {
                 let interval = intervals.iter().find(|interval| interval.contains(version, comparator))?;
-                Some(Self { entry, range: interval.to_string(), fixed: interval.fixed() })
+                Some(Self { entry, look_up, range: interval.to_string(), fixed: interval.fixed() })
             }
         }
     }

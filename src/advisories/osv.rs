@@ -27,7 +27,7 @@ const NAMED: usize = 5;
 
 /// Names of OSV's ecosystems, so that the bucket's other folders need not be opened. OSV schema,
 /// `affected[].package.ecosystem`.
-const ECOSYSTEMS: [&str; 43] = [
+const ECOSYSTEMS: [&str; 46] = [
     "AlmaLinux",
     "Alpaquita",
     "Alpine",
@@ -71,6 +71,9 @@ const ECOSYSTEMS: [&str; 43] = [
     "Rocky Linux",
     "RubyGems",
     "SUSE",
+    "SwiftURL",
+    "Ubuntu",
+    "Wolfi",
 ];
 
 /// OSV records in a directory or zip archive.

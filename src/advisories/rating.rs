@@ -66,8 +66,9 @@ impl Ratings<'_> {
             of_distro(self.of_affected).or_else(|| of_distro(self.of_record))
         };
         let impact = || {
-            let has_prefix = ["RHSA-", "ALSA-", "RLSA-"].iter().any(|prefix| self.id.starts_with(prefix));
-            let (word, _) = self.summary.split_once(':').filter(|_| has_prefix)?;
+            let is_of_family = ["RH", "AL", "RL"].iter().any(|family| self.id.starts_with(family));
+            let is_advisory = self.id.get(2..5).is_some_and(|kind| matches!(kind, "SA-" | "BA-" | "EA-"));
+            let (word, _) = self.summary.split_once(':').filter(|_| is_of_family && is_advisory)?;
             Some(word.to_owned())
         };
         let of_database = || {
@@ -170,6 +171,26 @@ mod tests {
         assert_eq!(ubuntu.expect("rated").source, "Ubuntu priority: negligible");
         let red_hat = resolve("Red Hat:enterprise_linux:9::baseos", &[], &[], &Value::Null);
         assert_eq!(red_hat.expect("rated").source, "impact: Important");
+    }
+
+    #[test]
+    fn impact_stands_in_front_of_the_summaries_of_one_family_only() {
+        let rate = |id: &str, summary: &str| {
+            let ecosystem = &"AlmaLinux:9".parse().expect("valid");
+            let (of_affected, of_record, specific, database) = (&[], &[], [&Value::Null; 2], &Value::Null);
+            let ratings = Ratings { id, summary, ecosystem, of_affected, of_record, specific, database };
+            ratings.resolve().map(|rating| rating.severity)
+        };
+        for (id, summary, expected) in [
+            ("ALSA-2024:1", "Important: bind security update", Some(Severity::High)),
+            ("RLSA-2024:1", "Moderate: nodejs:18 security update", Some(Severity::Medium)),
+            ("ALBA-2024:1", "Low: bind bug fix update", Some(Severity::Low)),
+            ("ALBA-2024:1", "nodejs:18 bug fix update", None),
+            ("USN-1-1", "Important: bind vulnerabilities", None),
+            ("ALÉ", "Important: a", None),
+        ] {
+            assert_eq!(rate(id, summary), expected, "{id} {summary}");
+        }
     }
 
     #[test]

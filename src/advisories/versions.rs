@@ -9,6 +9,7 @@ pub(super) mod go;
 mod maven;
 mod number;
 mod pep440;
+mod rpm;
 mod semver;
 
 use std::cmp::Ordering;
@@ -22,6 +23,10 @@ pub enum Comparator {
     Dpkg,
     /// apk-tools 3.
     Apk,
+    /// rpm, where advisories name the packages that are installed.
+    Rpm,
+    /// rpm, where advisories name the sources, whose files have no epoch in their names.
+    RpmSource,
     /// PEP 440.
     Pep440,
     /// Semantic versions as npm reads them.
@@ -37,8 +42,10 @@ impl Comparator {
     #[must_use]
     pub fn of(ecosystem: &Ecosystem) -> Option<Self> {
         match ecosystem.name() {
-            "Debian" => Some(Self::Dpkg),
-            "Alpine" => Some(Self::Apk),
+            "Debian" | "Ubuntu" | "Echo" => Some(Self::Dpkg),
+            "Alpine" | "Wolfi" | "Chainguard" | "MinimOS" => Some(Self::Apk),
+            "AlmaLinux" => Some(Self::Rpm),
+            "Rocky Linux" | "openSUSE" | "Azure Linux" | "Mageia" | "openEuler" => Some(Self::RpmSource),
             "PyPI" => Some(Self::Pep440),
             "npm" => Some(Self::Semver),
             "Go" => Some(Self::Go),
@@ -53,6 +60,7 @@ impl Comparator {
         match self {
             Self::Dpkg => dpkg::compare(a, b),
             Self::Apk => apk::compare(a, b),
+            Self::Rpm | Self::RpmSource => rpm::compare(a, b),
             Self::Pep440 => pep440::compare(a, b),
             Self::Semver => semver::compare(a, b),
             Self::Go => go::compare(a, b),
@@ -61,11 +69,13 @@ impl Comparator {
     }
 
     /// Compares an installed version with one that a record names. Python's builds of one version (`2.0.1+cu118`)
-    /// are that version, unless the record names a build itself.
+    /// are that version, unless the record names a build itself; an epoch that only one side of a source package of
+    /// rpm has says nothing.
     #[must_use]
     pub fn compare_installed(self, installed: &str, named: &str) -> Ordering {
         match self {
             Self::Pep440 if !named.contains('+') => pep440::compare(pep440::public(installed), named),
+            Self::RpmSource => rpm::compare_sources(installed, named),
             _ => self.compare(installed, named),
         }
     }

@@ -126,6 +126,7 @@ fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
                 licenses: installed.license.iter().cloned().collect(),
                 supplier: installed.maintainer.clone(),
                 owner: None,
+                modularity: None,
                 locations: vec![sighting.location()],
             });
         }

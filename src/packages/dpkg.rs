@@ -137,6 +137,7 @@ fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
                 licenses: super::copyright::licenses(squashed, &installed.name),
                 supplier: installed.maintainer.clone(),
                 owner: None,
+                modularity: None,
                 locations: vec![sighting.location()],
             });
         }

@@ -104,6 +104,7 @@ fn package((name, version): (&str, &str), location: Location) -> Package {
         licenses: Vec::new(),
         supplier: None,
         owner: None,
+        modularity: None,
         locations: vec![location],
     }
 }

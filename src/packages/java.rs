@@ -179,6 +179,7 @@ fn packages_of(archive: &JavaArchive, sighting: &Sighting<'_, Evidence>) -> Vec<
         licenses: found.licenses,
         supplier: found.supplier,
         owner: None,
+        modularity: None,
         locations: vec![location.clone()],
     };
     identity::of(archive, name).into_iter().map(package).collect()

@@ -110,6 +110,7 @@ fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
             licenses: package.licenses.clone(),
             supplier: None,
             owner: None,
+            modularity: None,
             locations: vec![sighting.location()],
         });
     }

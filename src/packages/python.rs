@@ -239,6 +239,7 @@ fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
             licenses: distribution.licenses.clone(),
             supplier: None,
             owner: None,
+            modularity: None,
             locations: vec![sighting.location()],
         });
     }

@@ -35,7 +35,7 @@ const MANIFEST_CAP: u64 = 32 << 20;
 /// Reads databases of rpm.
 pub(super) const CATALOGER: Cataloger = Cataloger {
     id: "rpm",
-    version: 2,
+    version: 3,
     sniffs: false,
     fixed: &[
         "var/lib/rpm/rpmdb.sqlite",
@@ -176,6 +176,7 @@ fn add_packages(database: &RpmDatabase, sighting: &Sighting<'_, Evidence>, assem
             licenses: installed.license.iter().cloned().collect(),
             supplier: installed.vendor.clone(),
             owner: None,
+            modularity: installed.modularity.clone(),
             locations: vec![sighting.location()],
         });
     }

@@ -21,6 +21,7 @@ fn package(package_type: PackageType, name: &str, version: &str, source: (&str, 
         licenses: Vec::new(),
         supplier: None,
         owner: None,
+        modularity: None,
         locations: Vec::new(),
     }
 }
@@ -183,7 +184,8 @@ fn what_has_no_advisories_is_named_and_never_clean() {
     for (sbom, expected) in [
         (of(Some(distro("debian", None)), deb()), vec!["debian without a release"]),
         (of(Some(distro("debian", Some("13"))), deb()), vec!["Debian:13"]),
-        (of(Some(distro("ubuntu", Some("24.04"))), deb()), vec!["ubuntu 24.04"]),
+        (of(Some(distro("ubuntu", Some("24.04"))), deb()), vec!["Ubuntu:24.04:LTS"]),
+        (of(Some(distro("rhel", Some("9.4"))), Vec::new()), vec!["rhel 9.4"]),
         (of(Some(distro("fedora", Some("40"))), Vec::new()), vec!["fedora 40"]),
         (of(None, deb()), vec!["deb packages of an unknown distribution"]),
         (of(None, Vec::new()), vec![]),
@@ -343,3 +345,5 @@ fn listed_versions_are_compared_and_not_spelled() {
     );
     assert!(of("1.2.5").findings.is_empty());
 }
+
+mod distributions;

@@ -21,6 +21,10 @@ const MAX_NAME: usize = 120;
 pub(super) enum Lack {
     /// The group of an artifact of Maven.
     Group,
+    /// The stream of the module of rpm that it was built for, in its own label or in an advisory.
+    Stream,
+    /// That the distribution made it.
+    Vendor,
     /// A version that has a place in the ranges of an advisory.
     Version,
 }
@@ -43,6 +47,8 @@ impl Undecided {
         self.packages.iter().map(|((ecosystem, lack), names)| {
             let lack = match lack {
                 Lack::Group => "without a confirmed group",
+                Lack::Stream => "of a module whose stream is not known to be that of an advisory",
+                Lack::Vendor => "of another vendor",
                 Lack::Version => "without a version that can be placed",
             };
             let named: Vec<&str> = names.iter().take(NAMED).map(String::as_str).collect();
@@ -89,6 +95,7 @@ mod tests {
             licenses: Vec::new(),
             supplier: None,
             owner: None,
+            modularity: None,
             locations: Vec::new(),
         }
     }

@@ -1,15 +1,33 @@
 //! One record of the OSV schema (1.7), as far as matching needs it.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::versions::{RangeRecord, affected_versions};
+use crate::advisories::modules::Streams;
+use crate::advisories::ranges::Interval;
 use crate::advisories::rating::Ratings;
 use crate::advisories::versions::Comparator;
-use crate::advisories::{Advisory, Affected, Ecosystem, Wanted};
+use crate::advisories::{Advisory, Affected, AffectedVersions, Ecosystem, Wanted};
+
+/// How ids of updates begin that are no matter of security: AlmaLinux, Rocky, SUSE and Mageia publish all in one.
+const UPDATES: [&str; 12] = [
+    "ALBA-",
+    "ALEA-",
+    "RLBA-",
+    "RLEA-",
+    "MGAA-",
+    "SUSE-FU-",
+    "SUSE-OU-",
+    "SUSE-RU-",
+    "openSUSE-FU-",
+    "openSUSE-OU-",
+    "openSUSE-RU-",
+    "openSUSE-EU-",
+];
 
 /// What became of a record.
 #[derive(Debug, PartialEq, Eq)]
@@ -132,10 +150,14 @@ pub(super) fn read(text: &[u8], wanted: &Wanted) -> Result<Reading, serde_json::
     };
     if is_package_wanted {
         let mut record: Record<'_> = serde_json::from_slice(text)?;
+        let vulnerabilities = record.vulnerabilities();
+        if is_mere_update(&advisory.id, &vulnerabilities) {
+            return Ok(Reading::Wanted(advisory));
+        }
         let affected = std::mem::take(&mut record.affected);
-        advisory.affected =
-            affected.into_iter().filter_map(|affected| record.affected(affected, wanted)).collect();
-        advisory.vulnerabilities = record.vulnerabilities();
+        let affected = affected.into_iter().filter_map(|affected| record.affected(affected, wanted));
+        advisory.affected = lowest_fixes(affected);
+        advisory.vulnerabilities = vulnerabilities;
         let Record { aliases, upstream, related, .. } = record;
         let others: BTreeSet<String> = aliases.into_iter().chain(upstream).chain(related).collect();
         advisory.aliases = others.into_iter().filter(|other| *other != advisory.id).collect();
@@ -166,7 +188,8 @@ impl Record<'_> {
             _ => said().filter(|id| is_cve(id)).collect(),
         };
         if names.is_empty() {
-            let ids = std::iter::once(&*self.id).chain(self.aliases.iter().map(String::as_str));
+            let others = self.aliases.iter().chain(&self.upstream);
+            let ids = std::iter::once(&*self.id).chain(others.map(String::as_str));
             let of_github = ids.filter(|id| id.starts_with("GHSA-")).min();
             return vec![of_github.unwrap_or(&self.id).to_owned()];
         }
@@ -192,8 +215,45 @@ impl Record<'_> {
         .resolve();
         let custom = affected.ecosystem_specific.get("custom_ranges").filter(|_| ecosystem.name() == "Go");
         let versions = affected_versions(affected.ranges, affected.versions, custom, comparator);
-        Some(Affected { ecosystem, package: name, versions, rating })
+        let summary = self.summary.as_deref().unwrap_or_default();
+        let has_modules = matches!(comparator, Comparator::Rpm | Comparator::RpmSource);
+        let streams = Streams::of_record(&versions, summary).filter(|_| has_modules);
+        Some(Affected { ecosystem, package: name, streams, versions, rating })
     }
+}
+
+/// AlmaLinux names a package once for each of its repositories, with whatever build that has: the lowest has the fix
+/// already. Where it is open which stream of a module is meant, each may be meant.
+fn lowest_fixes(affected: impl Iterator<Item = Affected>) -> Vec<Affected> {
+    let mut all = Vec::new();
+    let mut lowest: BTreeMap<(Ecosystem, String, Option<Streams>), Affected> = BTreeMap::new();
+    for affected in affected {
+        let is_open = affected.streams.as_ref().is_some_and(Streams::is_ambiguous);
+        if affected.ecosystem.name() != "AlmaLinux" || is_open {
+            all.push(affected);
+            continue;
+        }
+        let key = (affected.ecosystem.clone(), affected.package.clone(), affected.streams.clone());
+        let is_lower = lowest.get(&key).is_none_or(|known| match (fix(&affected), fix(known)) {
+            (Some(new), Some(known)) => Comparator::Rpm.compare(new, known).is_lt(),
+            (new, known) => new.is_some() && known.is_none(),
+        });
+        if is_lower {
+            lowest.insert(key, affected);
+        }
+    }
+    all.extend(lowest.into_values());
+    all
+}
+
+fn fix(affected: &Affected) -> Option<&str> {
+    let AffectedVersions::Ranges(intervals) = &affected.versions else { return None };
+    intervals.last().and_then(Interval::fixed)
+}
+
+/// Whether a record is about an update that names no vulnerability.
+fn is_mere_update(id: &str, vulnerabilities: &[String]) -> bool {
+    UPDATES.iter().any(|prefix| id.starts_with(prefix)) && !vulnerabilities.iter().any(|name| is_cve(name))
 }
 
 fn is_cve(id: &str) -> bool {
@@ -302,6 +362,8 @@ mod tests {
             (json!({"id": "DSA-2-1", "aliases": null}), vec!["DSA-2-1"]),
             (json!({"id": "PYSEC-2024-1", "aliases": ["SNYK-1", "GHSA-y", "GHSA-x"]}), vec!["GHSA-x"]),
             (json!({"id": "GHSA-x", "aliases": ["PYSEC-2024-1"], "related": ["GHSA-a"]}), vec!["GHSA-x"]),
+            (json!({"id": "CGA-1", "upstream": ["GHSA-y", "CVE-2024-1"]}), vec!["CVE-2024-1"]),
+            (json!({"id": "CGA-1", "upstream": ["GHSA-y"]}), vec!["GHSA-y"]),
         ] {
             let mut record = ids;
             record["affected"] = json!([affected("Debian:12", &unfixed())]);

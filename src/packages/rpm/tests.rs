@@ -64,6 +64,7 @@ fn packages_have_epoch_source_and_licence_and_keys_are_none() {
         (Some("x86_64"), Some("Example Project"))
     );
     assert_eq!(bind.licenses, ["MIT and BSD"]);
+    assert_eq!(bind.modularity.as_deref(), Some("bind:9:1234:abcd"));
     let source = SourcePackage { name: "bind-libs".to_owned(), version: "9.16.23-14.el9_3.4".to_owned() };
     assert_eq!(bind.source, Some(source));
     assert_eq!(sbom.gaps, []);

@@ -14,6 +14,10 @@ pub(super) const SOURCE_RELEASE: &str = "aquasecurity:trivy:SrcRelease";
 
 /// Syft: type of the package.
 pub(super) const PACKAGE_TYPE: &str = "syft:package:type";
+/// Syft: the module that a package of rpm was built for.
+pub(super) const MODULARITY: &str = "syft:metadata:modularityLabel";
+/// Trivy: the same.
+pub(super) const TRIVY_MODULARITY: &str = "aquasecurity:trivy:Modularitylabel";
 /// Syft: `N:path` and `N:layerID` follow.
 pub(super) const LOCATION: &str = "syft:location:";
 

@@ -139,7 +139,12 @@ fn package(component: ComponentView) -> Option<Package> {
     // Other tools leave the scope or group to the purl.
     let is_whole = !component.name.is_empty() && !purl.name.ends_with(&component.name);
     let name = if is_whole { component.name } else { purl.name };
-    let version = component.version.filter(|version| !version.is_empty()).unwrap_or(purl.version);
+    let mut version = component.version.filter(|version| !version.is_empty()).unwrap_or(purl.version);
+    // Other tools leave the epoch of rpm to the purl.
+    let epoch = purl.qualifiers.get("epoch").filter(|epoch| *epoch != "0" && !version.contains(':'));
+    if let Some(epoch) = epoch.filter(|_| purl.package_type == PackageType::Rpm && !version.is_empty()) {
+        version = format!("{epoch}:{version}");
+    }
     // A Java archive may have been released without a version in it; others have one or are none.
     if name.is_empty() || (version.is_empty() && purl.package_type != PackageType::Maven) {
         return None;
@@ -150,6 +155,10 @@ fn package(component: ComponentView) -> Option<Package> {
         .or_else(|| syft_source(purl.qualifiers.get("upstream")?, &version))
         .unwrap_or_else(|| SourcePackage { name: name.clone(), version: version.clone() });
     let source = Some(source).filter(|_| purl.package_type.is_of_distribution());
+    let labels =
+        [names::MODULARITY, names::TRIVY_MODULARITY].into_iter().filter_map(|name| properties.get(name));
+    let mut labels = labels.map(|label| (*label).to_owned()).chain(purl.qualifiers.get("rpmmod").cloned());
+    let modularity = labels.find(|label| !label.is_empty()).filter(|_| purl.package_type == PackageType::Rpm);
     let licenses = component.licenses.into_iter().filter_map(|choice| {
         let named = choice.license.and_then(|license| license.id.or(license.name));
         choice.expression.or(named)
@@ -163,6 +172,7 @@ fn package(component: ComponentView) -> Option<Package> {
         licenses: licenses.collect(),
         supplier: component.supplier.and_then(|supplier| supplier.name),
         owner: properties.get(names::OWNER).map(|owner| (*owner).to_owned()),
+        modularity,
         locations: locations(&component.properties),
     })
 }

@@ -25,6 +25,7 @@ fn sample() -> Sbom {
         licenses: vec!["GPL-2.0-only".to_owned(), "Some licence".to_owned()],
         supplier: Some("GNU Libc Maintainers <debian-glibc@lists.debian.org>".to_owned()),
         owner: None,
+        modularity: None,
         locations: vec![Location { path: "var/lib/dpkg/status".to_owned(), layer: Some(digest("layer")) }],
     };
     let gaps = vec![Gap { path: "app".to_owned(), reason: "cannot be read: permission denied".to_owned() }];
@@ -215,6 +216,30 @@ fn only_a_java_archive_comes_back_without_a_version() {
 }
 
 #[test]
+fn epoch_and_module_of_rpm_are_read_where_other_tools_have_them() {
+    let read_one = |version: &str, purl: &str, property: Option<(&str, &str)>| {
+        let property = property.map(|(name, value)| serde_json::json!({"name": name, "value": value}));
+        let component = serde_json::json!({"type": "library", "name": "nodejs", "version": version, "purl": purl,
+            "properties": property.into_iter().collect::<Vec<_>>()});
+        let json = serde_json::json!({"bomFormat": "CycloneDX", "components": [component]}).to_string();
+        let package = read(json.as_bytes()).expect("readable").sbom.packages.remove(0);
+        (package.version, package.modularity.unwrap_or_default())
+    };
+    let label = "nodejs:18:8100020250506132245:489197e6";
+    let found = |version: &str, label: &str| (version.to_owned(), label.to_owned());
+    let purl = "pkg:rpm/rocky/nodejs@18-1.el8";
+    for property in ["syft:metadata:modularityLabel", "aquasecurity:trivy:Modularitylabel"] {
+        assert_eq!(read_one("18-1.el8", purl, Some((property, label))), found("18-1.el8", label));
+    }
+    let qualified = format!("{purl}?epoch=1&rpmmod={label}");
+    assert_eq!(read_one("18-1.el8", &qualified, None), found("1:18-1.el8", label));
+    assert_eq!(read_one("1:18-1.el8", &qualified, None), found("1:18-1.el8", label));
+    assert_eq!(read_one("18-1.el8", &format!("{purl}?epoch=0"), None), found("18-1.el8", ""));
+    let npm = format!("pkg:npm/nodejs@18?epoch=1&rpmmod={label}");
+    assert_eq!(read_one("18", &npm, Some(("syft:metadata:modularityLabel", label))), found("18", ""));
+}
+
+#[test]
 fn a_time_that_is_none_is_refused() {
     let subject = Subject { created: Some("yesterday".to_owned()), ..Subject::default() };
     assert_eq!(write(&sample(), &subject).expect_err("refused").to_string(), "\"yesterday\" is not a time");
@@ -292,13 +317,26 @@ prop_compose! {
         licenses in prop::collection::vec(prop_oneof![word(), Just("MIT".to_owned()), Just("MIT AND ISC".to_owned())], 0..3),
         supplier in prop::option::of(word()),
         owner in prop::option::of(word()),
+        modularity in prop::option::of(word()),
         locations in prop::collection::vec((word(), prop::option::of(word())), 0..3),
     ) -> Package {
         let locations = locations.into_iter().map(|(path, layer)| Location { path, layer: layer.map(|l| digest(&l)) });
         let source = SourcePackage { name: source.0, version: source.1 };
         let source = Some(source).filter(|_| package_type.is_of_distribution());
         let locations = locations.collect();
-        Package { package_type, name, version, architecture, source, licenses, supplier, owner, locations }
+        let modularity = modularity.filter(|_| package_type == PackageType::Rpm);
+        Package {
+            package_type,
+            name,
+            version,
+            architecture,
+            source,
+            licenses,
+            supplier,
+            owner,
+            modularity,
+            locations,
+        }
     }
 }
 

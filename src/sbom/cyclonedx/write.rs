@@ -136,6 +136,8 @@ fn library(package: &Package, distro: Option<&Distro>, refs: &mut References) ->
         properties.push(Property::new(names::SOURCE_VERSION, &source.version));
     }
     properties.extend(package.owner.as_deref().map(|owner| Property::new(names::OWNER, owner)));
+    let modularity = package.modularity.as_deref();
+    properties.extend(modularity.map(|label| Property::new(names::MODULARITY, label)));
     for (index, location) in package.locations.iter().enumerate() {
         properties.push(Property::new(format!("{}{index}:path", names::LOCATION), &location.path));
         if let Some(layer) = &location.layer {
