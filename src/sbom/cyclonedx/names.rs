@@ -12,6 +12,9 @@ pub(super) const SOURCE_EPOCH: &str = "aquasecurity:trivy:SrcEpoch";
 /// Trivy: release of the source package, when not part of the version.
 pub(super) const SOURCE_RELEASE: &str = "aquasecurity:trivy:SrcRelease";
 
+/// Trivy: which kind of thing a component is, for example `lang-pkgs`.
+pub(super) const TRIVY_CLASS: &str = "aquasecurity:trivy:Class";
+
 /// Syft: type of the package.
 pub(super) const PACKAGE_TYPE: &str = "syft:package:type";
 /// Syft: `N:path` and `N:layerID` follow.
