@@ -3,6 +3,7 @@
 mod access;
 mod errors;
 pub mod image;
+mod result;
 mod scan;
 mod ui;
 
