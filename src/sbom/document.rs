@@ -99,10 +99,10 @@ struct Kind {
 /// # Errors
 /// It is of another form, damaged, or too large.
 pub fn read(bytes: &[u8]) -> Result<Document, ReadError> {
-    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
-    if text.len() > MAX_BYTES {
+    if bytes.len() > MAX_BYTES {
         return Err(ReadError::TooLarge);
     }
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
     if let Some(form) = other_form(text)? {
         return Err(ReadError::Form(form));
     }
