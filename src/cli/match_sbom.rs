@@ -74,7 +74,7 @@ pub(super) fn run(args: MatchArgs) -> Result<Exit, Explained> {
         Some(source) => advisories::load(&source, &documents::wanted(&given)).map_err(wrong_source)?,
         None => Index::empty(),
     };
-    let names: Vec<&str> = given.iter().map(|given| given.file.as_str()).collect();
+    let names: Vec<_> = files.iter().map(|path| path.to_string_lossy()).collect();
     let scan = ScanInfo {
         // The same documents have the same id.
         id: Digest::of(digests.as_bytes()).short().to_owned(),

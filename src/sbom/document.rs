@@ -234,17 +234,45 @@ impl Collected {
                 None => packages.push(package),
             }
         }
-        packages.sort_unstable();
-        packages.dedup();
-        (Sbom { distro, packages, gaps: Vec::new() }, unread)
+        (Sbom { distro, packages: merged(packages), gaps: Vec::new() }, unread)
     }
 
-    /// The distribution that the document names first, or else the one that most package URLs name.
+    /// The distribution that the document names first, or else the one that most package URLs name. They also tell the
+    /// version where the document does not.
     fn distro(&self) -> Option<Distro> {
         let weight = |(_, said, count): &&(Distro, Option<String>, usize)| (said.is_some(), *count);
-        let of_purls = || self.of_purls.iter().rev().max_by_key(weight).map(|(distro, ..)| distro);
-        self.named.first().or_else(of_purls).cloned()
+        let of_purls = || self.of_purls.iter().rev();
+        let Some(named) = self.named.first() else {
+            return of_purls().max_by_key(weight).map(|(distro, ..)| distro.clone());
+        };
+        let is_bare = named.version_id.is_none() && named.version_codename.is_none();
+        let tells_more = |(of_purl, said, _): &&(Distro, Option<String>, usize)| {
+            is_bare && of_purl.id == named.id && of_purl.version_id.is_some() && *said != named.release()
+        };
+        let version = of_purls().filter(tells_more).max_by_key(weight);
+        let version_id =
+            version.map_or_else(|| named.version_id.clone(), |(of_purl, ..)| of_purl.version_id.clone());
+        Some(Distro { version_id, ..named.clone() })
     }
+}
+
+/// Sorted and without doubles: what differs in where it was found only is one package.
+fn merged(mut packages: Vec<Package>) -> Vec<Package> {
+    packages.sort_unstable();
+    packages.dedup_by(|next, kept| {
+        let locations = std::mem::take(&mut next.locations);
+        let of_kept = std::mem::take(&mut kept.locations);
+        let is_same = next == kept;
+        kept.locations = of_kept;
+        if is_same {
+            kept.locations.extend(locations);
+            kept.locations.dedup();
+        } else {
+            next.locations = locations;
+        }
+        is_same
+    });
+    packages
 }
 
 /// Whether both may be the same distribution, one of them said with fewer numbers: `debian 12` and `debian 12.5`.

@@ -169,13 +169,19 @@ fn trivy_source(properties: &BTreeMap<&str, &str>) -> Option<SourcePackage> {
     Some(SourcePackage { name: (*name).to_owned(), version })
 }
 
+/// Where a package was found, by Syft's properties or by Trivy's. Syft's paths begin with a slash.
 fn locations(properties: &[PropertyView]) -> Vec<Location> {
-    let fields = numbered(properties, names::LOCATION);
-    let location = |fields: &BTreeMap<&str, &str>| {
-        let path = (*fields.get("path")?).to_owned();
-        Some(Location { path, layer: fields.get("layerID").and_then(|digest| digest.parse().ok()) })
+    let location = |path: &str, layer: Option<&str>| Location {
+        path: path.trim_start_matches('/').to_owned(),
+        layer: layer.and_then(|digest| digest.parse().ok()),
     };
-    fields.values().filter_map(location).collect()
+    let fields = numbered(properties, names::LOCATION);
+    let of_syft = fields
+        .values()
+        .filter_map(|fields| Some(location(fields.get("path")?, fields.get("layerID").copied())));
+    let value = |name: &str| Some(properties.iter().find(|property| property.name == name)?.value.as_str());
+    let of_trivy = value(names::TRIVY_PATH).map(|path| location(path, value(names::TRIVY_LAYER)));
+    of_syft.chain(of_trivy).collect()
 }
 
 fn gaps(properties: &[PropertyView]) -> Vec<Gap> {

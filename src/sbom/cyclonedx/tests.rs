@@ -298,7 +298,10 @@ prop_compose! {
         owner in prop::option::of(word()),
         locations in prop::collection::vec((word(), prop::option::of(word())), 0..3),
     ) -> Package {
-        let locations = locations.into_iter().map(|(path, layer)| Location { path, layer: layer.map(|l| digest(&l)) });
+        // Paths are relative to the root.
+        let locations = locations
+            .into_iter()
+            .map(|(path, layer)| Location { path: format!("a{path}"), layer: layer.map(|l| digest(&l)) });
         let source = SourcePackage { name: source.0, version: source.1 };
         let source = Some(source).filter(|_| package_type.is_of_distribution());
         let locations = locations.collect();

@@ -15,9 +15,12 @@ fn lines(document: &Document) -> String {
     let mut lines =
         vec![format!("{} {} {distro}", name.as_deref().unwrap_or("-"), subject.reference.is_some())];
     for package in &sbom.packages {
+        let places: Vec<&str> = package.locations.iter().map(|location| location.path.as_str()).collect();
+        let at = if places.is_empty() { String::new() } else { format!(" at {}", places.join(", ")) };
         let source = package.source.as_ref().map(|source| format!(" from {} {}", source.name, source.version));
         let kind = package.package_type.as_str();
-        lines.push(format!("{kind} {} {}{}", package.name, package.version, source.unwrap_or_default()));
+        let source = source.unwrap_or_default();
+        lines.push(format!("{kind} {} {}{source}{at}", package.name, package.version));
     }
     lines.extend(unread.in_words().map(|words| format!("! {words}")));
     lines.join("\n")
@@ -31,7 +34,7 @@ fn of(text: &str) -> String {
 fn document_of_syft_is_read() {
     insta::assert_snapshot!(of(SYFT), @r"
     registry.test/shop/cart:1.2 true debian-12
-    deb libssl3 3.0.11-1~deb12u2 from openssl 3.0.11-1~deb12u2
+    deb libssl3 3.0.11-1~deb12u2 from openssl 3.0.11-1~deb12u2 at var/lib/dpkg/status
     golang stdlib 1.21.5
     maven org.apache.logging.log4j:log4j-core 2.14.1
     ! 1 component is of a type that is not known: generic (redis)
@@ -43,7 +46,7 @@ fn document_of_trivy_is_read() {
     insta::assert_snapshot!(of(TRIVY), @r"
     registry.test/shop/web:1.4 true debian-12.5
     deb bsdutils 1:2.38.1-5+deb12u1 from util-linux 2.38.1-5+deb12u1
-    golang golang.org/x/net v0.17.0
+    golang golang.org/x/net v0.17.0 at usr/local/bin/server
     ");
 }
 
@@ -84,6 +87,28 @@ fn second_distribution_of_a_document_is_a_gap() {
     assert_eq!(
         lines(&read(json).expect("readable")),
         "- false debian-12.5\n! 1 component is of another distribution: alpine 3.19.1 (alpine)"
+    );
+}
+
+#[test]
+fn version_that_the_document_leaves_out_is_told_by_purls() {
+    let json = br#"{"bomFormat": "CycloneDX", "components": [{"type": "operating-system", "name": "debian"},
+        {"purl": "pkg:deb/debian/a@1?distro=debian-12"}]}"#;
+    let distro = read(json).expect("readable").sbom.distro.expect("a distribution");
+    assert_eq!(distro.version_id.as_deref(), Some("12"));
+}
+
+#[test]
+fn package_that_was_found_in_several_places_is_one() {
+    let found = |path: &str| {
+        let property = serde_json::json!({"name": "syft:location:0:path", "value": path});
+        serde_json::json!({"name": "a", "version": "1", "purl": "pkg:npm/a@1", "properties": [property]})
+    };
+    let components = [found("/b/package.json"), found("/a/package.json"), found("/b/package.json")];
+    let json = serde_json::json!({"bomFormat": "CycloneDX", "components": components});
+    assert_eq!(
+        lines(&read(json.to_string().as_bytes()).expect("readable")),
+        "- false \nnpm a 1 at a/package.json, b/package.json"
     );
 }
 
