@@ -3,6 +3,8 @@
 mod access;
 mod errors;
 pub mod image;
+mod match_sbom;
+mod result;
 mod scan;
 mod ui;
 
@@ -34,6 +36,8 @@ struct Cli {
 enum Command {
     /// Scan the images that run in a namespace or in the whole cluster
     Scan(Box<scan::ScanArgs>),
+    /// Hold bills of materials in files against advisories; no cluster is needed
+    Match(Box<match_sbom::MatchArgs>),
     /// Put the scanner's image into a registry or a file
     Image(image::ImageArgs),
     /// Print the version
@@ -78,6 +82,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Scan(args) => scan::run(*args, cli.access, cli.verbosity).await,
+        Command::Match(args) => match_sbom::run(*args),
         Command::Image(args) => image(args).await,
         Command::Version => {
             ui::data(None, &format!("kubectl-clarity {}\n", crate::VERSION)).map(|()| Exit::Passed)

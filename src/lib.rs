@@ -22,6 +22,8 @@
 //! report              one Report -> table, json
 //! ```
 //!
+//! [`documents`] goes the last part of that way with bills of materials in files, written here or by other tools.
+//!
 //! Four decisions carry the rest.
 //!
 //! 1. **The scanner pod only turns images into documents.** It holds no API token, writes to no disk, needs no
@@ -35,13 +37,14 @@
 //!
 //! Modules use only what lies before them in the way of the data; `tests/architecture.rs` holds the table. Plain
 //! domain types ([`image`], [`workload`], [`facts`], [`package`], [`finding`], [`coverage`], [`severity`]) are used by all; [`plan`],
-//! [`tree`], [`packages`], [`sbom`], [`wire`], [`advisories`] and [`report`] know neither async nor Kubernetes. The library
+//! [`tree`], [`packages`], [`sbom`], [`wire`], [`advisories`], [`report`] and [`documents`] know neither async nor Kubernetes. The library
 //! prints nothing and ends nothing but in [`cli`] and [`worker`], which are the two programs.
 
 pub mod advisories;
 pub mod cli;
 pub mod cluster;
 pub mod coverage;
+pub mod documents;
 mod elf;
 pub mod facts;
 pub mod finding;

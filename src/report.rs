@@ -1,10 +1,15 @@
 //! The result of a scan as one value. Renderers stand beside it and add nothing to it.
 
 pub mod counts;
+mod filter;
 pub mod json;
 pub mod table;
 pub mod text;
+mod threshold;
 pub mod workloads;
+
+pub use filter::Filter;
+pub use threshold::{Threshold, ThresholdError};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +20,9 @@ use crate::package::Distro;
 
 /// Version of the JSON form of [`Report`]; changes when a reader must.
 pub const REPORT_VERSION: u32 = 1;
+
+/// Kind of the entry that stands for a bill of materials in a file.
+pub const DOCUMENT: &str = "document";
 
 /// A whole scan: every container in scope with its state, every image with its findings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +39,9 @@ pub struct Report {
     pub images: Vec<ImageReport>,
     /// What a person should know about the whole scan.
     pub notes: Vec<String>,
+    /// Which findings are in it, where not all are.
+    #[serde(default, skip_serializing_if = "Filter::is_open")]
+    pub filter: Filter,
 }
 
 /// Identity and scope of a scan.
@@ -48,7 +59,7 @@ pub struct ScanInfo {
     pub scope: String,
 }
 
-/// One container in scope.
+/// One container in scope, or one bill of materials: then only `workload` (its file), `kind` and `image` are filled in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerReport {
     /// Namespace of the pod.
@@ -59,9 +70,9 @@ pub struct ContainerReport {
     pub pod: String,
     /// Name of the container.
     pub container: String,
-    /// `container`, `init`, `sidecar` or `ephemeral`.
+    /// `container`, `init`, `sidecar` or `ephemeral`; or [`DOCUMENT`].
     pub kind: String,
-    /// The image as the pod spec names it.
+    /// The image as the pod spec names it, or the subject of the bill as that does.
     pub image: String,
     /// What became of it.
     #[serde(flatten)]
@@ -73,12 +84,12 @@ pub struct ContainerReport {
 /// One image on one platform.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageReport {
-    /// The reference that was read.
-    pub reference: Reference,
+    /// The reference that was read; none if a bill of materials is about something else.
+    pub reference: Option<Reference>,
     /// Digest of manifest or index; none if only a config digest is known and no registry told the manifest.
     pub digest: Option<Digest>,
-    /// The platform that was read.
-    pub platform: Platform,
+    /// The platform that was read; none if a bill of materials does not tell.
+    pub platform: Option<Platform>,
     /// What became of it.
     #[serde(flatten)]
     pub state: State,
@@ -90,6 +101,9 @@ pub struct ImageReport {
     pub packages: usize,
     /// Findings, most severe first.
     pub findings: Vec<Finding>,
+    /// How many more there are that [`Report::filter`] does not show.
+    #[serde(default)]
+    pub not_shown: usize,
     /// Ecosystems of its packages for which there were no advisories: "no data", not "clean".
     pub without_data: Vec<String>,
 }
@@ -135,5 +149,19 @@ impl Report {
         // An image without packages has nothing to match; still nobody has looked.
         let was_matched = self.advisories.source.is_some() || self.images.is_empty();
         all_read && all_matched && was_matched
+    }
+
+    /// Whether it is about bills of materials in files, and not about containers.
+    #[must_use]
+    pub fn is_of_documents(&self) -> bool {
+        !self.containers.is_empty() && self.containers.iter().all(|container| container.kind == DOCUMENT)
+    }
+
+    /// What an image is called: by its reference, else as whoever runs it names it.
+    fn image_name(&self, index: usize) -> String {
+        let reference = self.images.get(index).and_then(|image| image.reference.as_ref());
+        let user = || self.containers.iter().find(|container| container.image_index == Some(index));
+        let named = || user().map(|container| container.image.clone());
+        reference.map(ToString::to_string).or_else(named).unwrap_or_default()
     }
 }

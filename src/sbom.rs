@@ -1,10 +1,17 @@
 //! The software bill of materials of one image: what was found in it, and what could not be read.
 //!
-//! Its stored and sent form is CycloneDX 1.5 JSON, see [`cyclonedx`].
+//! Its stored and sent form is CycloneDX 1.5 JSON, see [`cyclonedx`]. Those of other tools are read as CycloneDX or SPDX.
 
 pub mod cyclonedx;
+mod document;
+mod purl;
+mod spdx;
+mod unread;
 
 use serde::{Deserialize, Serialize};
+
+pub use document::{Document, MAX_BYTES, ReadError, read};
+pub use unread::Unread;
 
 use crate::package::{Distro, Package};
 

@@ -19,7 +19,7 @@ use crate::advisories::{self, Index, OsvSource, SourceError, matching};
 use crate::cluster::{self, Connection, DiscoverError, Scope};
 use crate::job::{self, CleanUpError, JobSettings};
 use crate::plan::{self, PlanOptions, Read};
-use crate::report::{REPORT_VERSION, Report, ScanInfo};
+use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
 use assemble::{Assembly, assemble};
 use coordinate::{Coordination, coordinate};
 
@@ -210,7 +210,15 @@ pub async fn scan(
     let (containers, images) =
         assemble(&Assembly { containers: &discovery.containers, plan: &plan, ends: &read.ends, index: &index });
     stages.over("match");
-    Ok(Report { version: REPORT_VERSION, scan: info, advisories: index.info(), containers, images, notes })
+    Ok(Report {
+        version: REPORT_VERSION,
+        scan: info,
+        advisories: index.info(),
+        containers,
+        images,
+        notes,
+        filter: Filter::default(),
+    })
 }
 
 /// Removes what an interrupted scan created.

@@ -29,6 +29,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "severity"]),
+    ("documents", &["advisories", "coverage", "report", "sbom"]),
     (
         "scan",
         &[
@@ -45,7 +46,23 @@ const MODULES: &[(&str, &[&str])] = &[
             "workload",
         ],
     ),
-    ("cli", &["cluster", "image", "job", "plan", "registry", "report", "scan", "severity", "workload"]),
+    (
+        "cli",
+        &[
+            "advisories",
+            "cluster",
+            "documents",
+            "image",
+            "job",
+            "plan",
+            "registry",
+            "report",
+            "sbom",
+            "scan",
+            "severity",
+            "workload",
+        ],
+    ),
 ];
 
 /// Large crates and the modules that may name them: everything else knows neither the cluster, nor the network, nor

@@ -24,6 +24,11 @@ fn help_of_scan() {
 }
 
 #[test]
+fn help_of_match() {
+    insta::assert_snapshot!(plugin(&["match", "--help"]));
+}
+
+#[test]
 fn help_of_image_push() {
     insta::assert_snapshot!(plugin(&["image", "push", "--help"]));
 }
@@ -40,7 +45,8 @@ fn help_of_the_scanner() {
 
 #[test]
 fn usage_reads_as_it_is_typed() {
-    for arguments in [&["--help"][..], &["scan", "--help"], &["image", "push", "--help"]] {
+    for arguments in [&["--help"][..], &["scan", "--help"], &["match", "--help"], &["image", "push", "--help"]]
+    {
         let page = plugin(arguments);
         let usage = page.lines().find(|line| line.starts_with("Usage:")).expect("a usage line");
         assert!(usage.starts_with("Usage: kubectl clarity "), "{usage}");
@@ -49,35 +55,45 @@ fn usage_reads_as_it_is_typed() {
 
 #[test]
 fn no_line_of_help_is_wider_than_a_terminal() {
-    for arguments in
-        [&["--help"][..], &["scan", "--help"], &["image", "push", "--help"], &["image", "save", "--help"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["scan", "--help"],
+        &["match", "--help"],
+        &["image", "push", "--help"],
+        &["image", "save", "--help"],
+    ] {
         for line in plugin(arguments).lines() {
             assert!(line.chars().count() <= 80, "{line:?}");
         }
     }
 }
 
-/// The README's table of flags: the first column of rows that begin with a flag.
-fn flags_of_the_readme() -> Vec<String> {
+/// The README's table of flags in a section: the first column of rows that begin with a flag.
+fn flags_of_the_readme(section: &str) -> Vec<String> {
     let readme = include_str!("../README.md");
-    let cells = readme.lines().filter_map(|line| line.strip_prefix("| `-")?.split(" | ").next());
+    let (_, section) = readme.split_once(&format!("\n## {section}\n")).expect("a section");
+    let lines = section.lines().take_while(|line| !line.starts_with("## "));
+    let cells = lines.filter_map(|line| line.strip_prefix("| `-")?.split(" | ").next());
     cells.map(|cell| format!("-{cell}")).collect()
 }
 
 #[test]
-fn every_flag_that_the_readme_names_is_one_of_scan_and_the_other_way_round() {
-    let named: Vec<String> = flags_of_the_readme();
-    let named: Vec<&str> = named.iter().flat_map(|cell| words_with_dashes(cell)).collect();
-    let page = plugin(&["scan", "--help"]);
-    let there: Vec<&str> = page.lines().flat_map(words_with_dashes).collect();
-    for flag in &named {
-        assert!(there.contains(flag), "the README names {flag}, scan does not know it");
-    }
-    let own = page.split("Global flags:").next().expect("the first part");
-    let options = own.lines().filter(|line| line.trim_start().starts_with('-'));
-    for flag in options.flat_map(words_with_dashes).filter(|flag| flag.starts_with("--") && *flag != "--help") {
-        assert!(named.contains(&flag), "scan knows {flag}, the README does not name it");
+fn every_flag_that_the_readme_names_is_one_of_its_command_and_the_other_way_round() {
+    for (command, section) in [("scan", "Scan"), ("match", "Match a bill of materials")] {
+        let named: Vec<String> = flags_of_the_readme(section);
+        let named: Vec<&str> = named.iter().flat_map(|cell| words_with_dashes(cell)).collect();
+        let page = plugin(&[command, "--help"]);
+        let there: Vec<&str> = page.lines().flat_map(words_with_dashes).collect();
+        for flag in &named {
+            assert!(there.contains(flag), "the README names {flag}, {command} does not know it");
+        }
+        let own = page.split("Global flags:").next().expect("the first part");
+        let options = own.lines().filter(|line| line.trim_start().starts_with('-'));
+        for flag in
+            options.flat_map(words_with_dashes).filter(|flag| flag.starts_with("--") && *flag != "--help")
+        {
+            assert!(named.contains(&flag), "{command} knows {flag}, the README does not name it");
+        }
     }
 }
 

@@ -5,10 +5,12 @@ use std::io::Write as _;
 
 use super::Exit;
 use super::image::ImageError;
+use super::match_sbom::FileError;
 use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
 use crate::job::CleanUpError;
 use crate::registry::PullError;
 use crate::report::text::sanitize;
+use crate::sbom::ReadError;
 use crate::scan::ScanError;
 
 /// An error ready to be printed.
@@ -111,6 +113,34 @@ impl From<ImageError> for Explained {
         }
     }
 }
+
+impl From<FileError> for Explained {
+    fn from(error: FileError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            FileError::Directory(path) => {
+                explained.hint(format!("name the files in it: kubectl clarity match {}/*.json", path.display()))
+            }
+            FileError::Open { .. } => explained,
+            FileError::Document { source, .. } => match source {
+                ReadError::Form(_) | ReadError::Format | ReadError::Version { .. } => {
+                    explained.hint(WRITE_JSON_1).hint(WRITE_JSON_2)
+                }
+                ReadError::Empty => explained.hint("did the tool that should have written it end well?"),
+                ReadError::Syntax(_) | ReadError::Json { .. } => {
+                    explained.hint("it may be cut off or changed: write it once more")
+                }
+                ReadError::TooLarge | ReadError::TooMany { .. } => {
+                    explained.hint("write one document for each image, without the list of files")
+                }
+            },
+        }
+    }
+}
+
+/// How to come by documents that are read.
+const WRITE_JSON_1: &str = "with Syft: syft IMAGE -o cyclonedx-json, or -o spdx-json";
+const WRITE_JSON_2: &str = "with Trivy: trivy image --format cyclonedx IMAGE, or --format spdx-json";
 
 /// What the registry or the way to it said, somewhere among the causes.
 fn pull_error(error: &ImageError) -> Option<&PullError> {

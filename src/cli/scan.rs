@@ -1,6 +1,5 @@
 //! `kubectl clarity scan`.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,13 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::Exit;
 use super::access::AccessArgs;
 use super::errors::Explained;
-use super::ui::{self, Color, Progress};
+use super::result::ResultArgs;
+use super::ui::{self, Progress};
 use crate::cluster::{self, Scope};
 use crate::plan::Read;
-use crate::report::table::{self, TableOptions};
-use crate::report::{Report, json};
 use crate::scan::{KeepJobs, ScanConfig, scan};
-use crate::severity::Severity;
 use crate::workload::WorkloadRef;
 
 /// The published scanner image of this version.
@@ -40,24 +37,11 @@ pub(super) struct ScanArgs {
     /// Field selector of the pods, as kubectl has it
     #[arg(long, value_name = "SELECTOR")]
     field_selector: Option<String>,
-    /// Form of the result
-    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
-    output: Format,
-    /// Write the result to a file instead of stdout
-    #[arg(long, value_name = "FILE")]
-    output_file: Option<PathBuf>,
-    /// List every finding in the table, those without a fix and of little severity too
-    #[arg(long)]
-    all_findings: bool,
+    #[command(flatten)]
+    result: ResultArgs,
     /// Raw OSV records to match with: a directory or a zip
     #[arg(long, value_name = "DIR|ZIP")]
     advisories: Option<PathBuf>,
-    /// End with code 3 if there is a finding of this severity or worse
-    #[arg(long, value_name = "SEVERITY")]
-    fail_on: Option<Severity>,
-    /// End with code 0 although something in scope could not be read or matched
-    #[arg(long)]
-    allow_incomplete: bool,
     /// Time for the whole scan, for example 90s, 10m, 1h
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     timeout: Duration,
@@ -86,18 +70,6 @@ pub(super) struct ScanArgs {
     /// Which Jobs stay after the scan for a day, for a look at them
     #[arg(long, value_name = "WHICH", default_value = "never")]
     keep_jobs: Keep,
-    /// Colours
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    color: Color,
-}
-
-/// Forms of the result.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -151,12 +123,8 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
         all_namespaces,
         selector,
         field_selector,
-        output,
-        output_file,
-        all_findings,
+        result,
         advisories,
-        fail_on,
-        allow_incomplete,
         timeout,
         read,
         parallelism,
@@ -166,10 +134,9 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
         service_account,
         registry_ca,
         keep_jobs,
-        color,
     } = args;
     let registry_ca = registry_ca.as_deref().map(ui::read_certificates).transpose()?;
-    let output_file = output_file.map(ui::OutputFile::create).transpose()?;
+    let place = result.open()?;
     let connection = cluster::connect(&access.complete()).await?;
     let namespace = (!all_namespaces).then(|| namespace.unwrap_or_else(|| connection.namespace.clone()));
     let config = ScanConfig {
@@ -199,40 +166,7 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     let progress = Progress::start(verbosity);
     let result = scan(&connection, &config, &stop, &|update| progress.update(update)).await;
     progress.end();
-    let report = result.map_err(|error| Explained::of_scan(&error, &connection.server))?;
-
-    let to_terminal = output_file.is_none() && std::io::stdout().is_terminal();
-    let text = match output {
-        Format::Json => json::render(&report),
-        Format::Table => {
-            let width = if to_terminal { ui::terminal_width() } else { None };
-            table::render(
-                &report,
-                &TableOptions { width, color: color.enabled(to_terminal), all: all_findings },
-            )
-        }
-    };
-    ui::data(output_file, &text)?;
-    Ok(verdict(&report, fail_on, allow_incomplete))
-}
-
-/// The exit code, and the reason for it on stderr when it is not 0. Both reasons are said when both hold.
-fn verdict(report: &Report, fail_on: Option<Severity>, allow_incomplete: bool) -> Exit {
-    let incomplete = !report.is_complete();
-    if incomplete && !allow_incomplete {
-        ui::say(
-            "not everything in scope could be read and matched, see Coverage (--allow-incomplete accepts it)",
-        );
-    }
-    let exceeded = fail_on.filter(|threshold| report.exceeds(*threshold));
-    if let Some(threshold) = exceeded {
-        ui::say(&format!("there are findings of severity {threshold} or worse (--fail-on)"));
-    }
-    match (exceeded, incomplete && !allow_incomplete) {
-        (Some(_), _) => Exit::Threshold,
-        (None, true) => Exit::Incomplete,
-        (None, false) => Exit::Passed,
-    }
+    place.show(result.map_err(|error| Explained::of_scan(&error, &connection.server))?)
 }
 
 #[cfg(test)]

@@ -88,12 +88,6 @@ impl Report {
     pub fn worst(&self) -> Option<Severity> {
         self.images.iter().flat_map(|image| &image.findings).map(|finding| finding.severity).max()
     }
-
-    /// Whether a finding is at least as severe as a threshold. One that nobody has rated reaches only `unknown`.
-    #[must_use]
-    pub fn exceeds(&self, threshold: Severity) -> bool {
-        self.worst().is_some_and(|worst| worst >= threshold)
-    }
 }
 
 impl ImageReport {
@@ -101,20 +95,21 @@ impl ImageReport {
     #[must_use]
     pub fn is_matched(&self) -> bool {
         let is_read = !matches!(self.state, State::Failed(_) | State::Skipped(_));
-        is_read && (self.without_data.is_empty() || !self.findings.is_empty())
+        is_read && (self.without_data.is_empty() || !self.findings.is_empty() || self.not_shown > 0)
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn report(severities: &[Severity]) -> Report {
+    /// A report with one finding for each severity; the other half says whether something fixes it.
+    pub(in crate::report) fn report(severities: &[(Severity, bool)]) -> Report {
         let findings: Vec<serde_json::Value> = severities
             .iter()
-            .map(|severity| {
+            .map(|(severity, is_fixed)| {
                 serde_json::json!({"vulnerability": "CVE-1", "advisory": "A", "aliases": [], "package": "a",
-                    "installed": "1", "purl": "pkg:deb/a@1", "fixed": null, "severity": severity,
+                    "installed": "1", "purl": "pkg:deb/a@1", "fixed": is_fixed.then_some("2"), "severity": severity,
                     "severity_source": null, "matched_as": null, "range": ">= 0", "locations": []})
             })
             .collect();
@@ -130,17 +125,9 @@ mod tests {
     }
 
     #[test]
-    fn threshold_is_met_by_the_same_or_a_worse_severity() {
-        let report = report(&[Severity::Low, Severity::High, Severity::Unknown]);
+    fn worst_is_the_most_severe_and_unrated_is_the_least() {
+        let report = report(&[(Severity::Low, false), (Severity::High, true), (Severity::Unknown, false)]);
         assert_eq!(report.worst(), Some(Severity::High));
-        assert!(report.exceeds(Severity::High) && report.exceeds(Severity::Low));
-        assert!(!report.exceeds(Severity::Critical));
-    }
-
-    #[test]
-    fn unrated_finding_reaches_no_threshold_but_unknown() {
-        assert!(!report(&[Severity::Unknown]).exceeds(Severity::Negligible));
-        assert!(report(&[Severity::Unknown]).exceeds(Severity::Unknown));
-        assert!(!report(&[]).exceeds(Severity::Unknown));
+        assert_eq!((report.counts().total(), report.counts().fixable), (3, 1));
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::counts::Counts;
 use super::text::is_unsafe;
 use super::workloads::WorkloadReport;
-use super::{AdvisoryInfo, ContainerReport, Coverage, ImageReport, Report, ScanInfo};
+use super::{AdvisoryInfo, ContainerReport, Coverage, Filter, ImageReport, Report, ScanInfo};
 use crate::severity::Severity;
 
 /// A [`Report`] with two computed members; a reader of reports ignores them.
@@ -22,6 +22,8 @@ struct Document<'a> {
     containers: &'a [ContainerReport],
     images: &'a [ImageReport],
     notes: &'a [String],
+    #[serde(skip_serializing_if = "Filter::is_open")]
+    filter: &'a Filter,
 }
 
 #[derive(Serialize)]
@@ -30,8 +32,10 @@ struct Summary {
     complete: bool,
     worst: Option<Severity>,
     findings: usize,
+    /// Findings that the filter leaves out, here and everywhere.
+    not_shown: usize,
     by_severity: Counts,
-    /// By `namespace/kind/name`; images that several containers of a workload run count once. Null where nothing
+    /// By `namespace/kind/name`, or by the file of a bill of materials; images that several containers of a workload run count once. Null where nothing
     /// could be held against advisories.
     by_workload: BTreeMap<String, Option<Counts>>,
 }
@@ -45,15 +49,20 @@ struct Summary {
 #[must_use]
 pub fn render(report: &Report) -> String {
     // Taken apart so that a new member cannot be forgotten here.
-    let Report { version, scan, advisories, containers, images, notes } = report;
+    let Report { version, scan, advisories, containers, images, notes, filter } = report;
     let counts_of = |workload: &WorkloadReport<'_>| workload.is_matched.then_some(workload.counts);
     let workloads = report.workloads();
-    let by_workload = workloads.iter().map(|w| (format!("{}/{}", w.namespace, w.name), counts_of(w))).collect();
+    let name_of = |workload: &WorkloadReport<'_>| match workload.namespace {
+        "" => workload.name.to_owned(),
+        namespace => format!("{namespace}/{}", workload.name),
+    };
+    let by_workload = workloads.iter().map(|workload| (name_of(workload), counts_of(workload))).collect();
     let counts = report.counts();
     let summary = Summary {
         complete: report.is_complete(),
         worst: report.worst(),
         findings: counts.total(),
+        not_shown: report.not_shown(),
         by_severity: counts,
         by_workload,
     };
@@ -66,6 +75,7 @@ pub fn render(report: &Report) -> String {
         containers,
         images,
         notes,
+        filter,
     };
     let json = serde_json::to_string_pretty(&document)
         .expect("a report consists of strings, numbers and maps with string keys");
@@ -119,6 +129,7 @@ mod tests {
             }],
             images: Vec::new(),
             notes: vec!["a note with \u{9b}31m".to_owned()],
+            filter: Filter::default(),
         }
     }
 
@@ -151,6 +162,7 @@ mod tests {
             "complete": false,
             "worst": null,
             "findings": 0,
+            "not_shown": 0,
             "by_severity": {
               "critical": 0,
               "high": 0,

@@ -41,6 +41,11 @@ fn workload_name(report: &Report, namespace: &str, workload: &str) -> String {
     if has_namespaces(report) { format!("{namespace}/{workload}") } else { workload.to_owned() }
 }
 
+/// What is covered or not.
+fn unit(report: &Report) -> &'static str {
+    if report.is_of_documents() { "document" } else { "container" }
+}
+
 fn has_namespaces(report: &Report) -> bool {
     let mut namespaces = report.containers.iter().map(|container| &container.namespace);
     let first = namespaces.next();

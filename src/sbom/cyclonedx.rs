@@ -9,10 +9,15 @@ mod names;
 mod read;
 mod write;
 
-pub use read::{Document, ReadError, read};
+pub use read::read;
 pub use write::{WriteError, write};
 
 use crate::image::{Digest, Platform, Reference};
+
+/// The value of `bomFormat`.
+pub(super) const FORMAT: &str = "CycloneDX";
+/// Versions that are read: the first with a form in JSON, and those in which nothing that is read has changed.
+const VERSIONS: &str = "1.2 to 1.6";
 
 /// What a bill of materials is about, as far as it is known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -57,17 +57,18 @@ fn image(target: &Target, end: &ImageResult, index: &Index) -> ImageReport {
     match end {
         ImageResult::Read(outcome, sbom, by) => read_image(target, outcome, sbom, by, index),
         ImageResult::Failed(why) => ImageReport {
-            reference: reference(target),
+            reference: Some(reference(target)),
             digest: match &target.wanted {
                 Wanted::Manifest(digest) => Some(digest.clone()),
                 Wanted::Config(_) | Wanted::Reference => None,
             },
-            platform: target.platform.clone().unwrap_or_else(Platform::of_this_program),
+            platform: Some(target.platform.clone().unwrap_or_else(Platform::of_this_program)),
             state: State::Failed(why.clone()),
             read_by: None,
             distro: None,
             packages: 0,
             findings: Vec::new(),
+            not_shown: 0,
             without_data: Vec::new(),
         },
     }
@@ -87,14 +88,15 @@ fn read_image(target: &Target, outcome: &Outcome, sbom: &Sbom, by: &ReadBy, inde
         _ => outcome.manifest.clone(),
     };
     ImageReport {
-        reference: outcome.reference.clone(),
+        reference: Some(outcome.reference.clone()),
         digest: running,
-        platform: outcome.platform.clone(),
+        platform: Some(outcome.platform.clone()),
         state,
         read_by: Some(by.clone()),
         distro: sbom.distro.clone(),
         packages: sbom.packages.len(),
         findings: matches.findings,
+        not_shown: 0,
         without_data: matches.without_data,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{TableOptions, workload_name};
+use super::{TableOptions, unit, workload_name};
 use crate::report::text::{first_of, plural, sanitize, wrap};
 use crate::report::workloads::badness;
 use crate::report::{Coverage, ReadBy, Report};
@@ -19,7 +19,7 @@ pub(super) fn coverage(report: &Report, options: TableOptions) -> String {
     let numbers = format!(
         "{}: {scanned} scanned, {cached} cached, {approximate} approximate, {partial} partial, {failed} failed, \
          {skipped} skipped",
-        plural(report.containers.len(), "container")
+        plural(report.containers.len(), unit(report))
     );
     let mut text = format!("Coverage\n{}", wrap(&numbers, 2, options.width));
     if let Some(ways) = ways(report) {
@@ -31,7 +31,10 @@ pub(super) fn coverage(report: &Report, options: TableOptions) -> String {
         let Some(reason) = container.state.reason() else { continue };
         let key = (badness(&container.state), container.state.as_str(), reason);
         let workload = workload_name(report, &container.namespace, &container.workload);
-        let name = sanitize(&format!("{workload} ({})", container.container));
+        let name = match container.container.as_str() {
+            "" => sanitize(&workload),
+            name => sanitize(&format!("{workload} ({name})")),
+        };
         reasons.entry(key).or_default().insert(name);
     }
     for ((_, state, reason), containers) in reasons {
@@ -66,10 +69,9 @@ fn ways(report: &Report) -> Option<String> {
 /// Ecosystems without advisories, and the images that have packages of them.
 pub(super) fn without_data(report: &Report, options: TableOptions) -> String {
     let mut ecosystems: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-    for image in &report.images {
+    for (index, image) in report.images.iter().enumerate() {
         for ecosystem in &image.without_data {
-            let image = sanitize(&image.reference.to_string());
-            ecosystems.entry(ecosystem).or_default().insert(image);
+            ecosystems.entry(ecosystem).or_default().insert(sanitize(&report.image_name(index)));
         }
     }
     if ecosystems.is_empty() {

@@ -6,7 +6,7 @@ use super::grid::{Column, cell, grid, severity_cell};
 use super::{TableOptions, workload_name};
 use crate::report::counts::Counts;
 use crate::report::text::{first_of, plural, sanitize, wrap};
-use crate::report::{Finding, ImageReport, Report};
+use crate::report::{DOCUMENT, Finding, ImageReport, Report};
 use crate::severity::Severity;
 
 /// How many packages of one source are named in a row.
@@ -28,18 +28,26 @@ pub(super) fn images(report: &Report, options: TableOptions) -> String {
     let mut sections: Vec<String> =
         with.into_iter().map(|(index, image)| section(report, index, image, options)).collect();
     if !without.is_empty() && report.advisories.source.is_some() {
-        let lines = without.into_iter().map(|(_, image)| wrap(&title(image), 2, options.width));
-        sections.push(format!("No findings\n{}", lines.collect::<String>()));
+        let (hidden, clean): (Vec<_>, Vec<_>) = without.into_iter().partition(|(_, image)| image.not_shown > 0);
+        for (head, images) in [("No findings shown", hidden), ("No findings", clean)] {
+            let lines = images.iter().map(|(index, _)| wrap(&title(report, *index), 2, options.width));
+            if !images.is_empty() {
+                sections.push(format!("{head}\n{}", lines.collect::<String>()));
+            }
+        }
     }
     sections.join("\n")
 }
 
 fn section(report: &Report, index: usize, image: &ImageReport, options: TableOptions) -> String {
-    let mut text = wrap(&title(image), 0, options.width);
-    text.push_str(&wrap(&format!("used by {}", users(report, index, options)), 2, options.width));
+    let mut text = wrap(&title(report, index), 0, options.width);
+    let relation = if report.is_of_documents() { "listed in" } else { "used by" };
+    text.push_str(&wrap(&format!("{relation} {}", users(report, index, options)), 2, options.width));
 
+    // Who asked for negligible ones by name wants to see them.
+    let folds = !options.all && report.filter.severities.is_none();
     let is_folded =
-        |finding: &Finding| !options.all && finding.severity == Severity::Negligible && finding.fixed.is_none();
+        |finding: &Finding| folds && finding.severity == Severity::Negligible && finding.fixed.is_none();
     let (folded, shown): (Vec<_>, Vec<_>) = image.findings.iter().partition(|finding| is_folded(finding));
     if !shown.is_empty() {
         let rows = rows(&shown).iter().map(|row| row.cells(options)).collect();
@@ -64,25 +72,26 @@ fn section(report: &Report, index: usize, image: &ImageReport, options: TableOpt
 }
 
 /// `registry.test/cart:1 (debian 12, 88 packages, linux/amd64, sha256:1a2b3c4d5e6f)`
-fn title(image: &ImageReport) -> String {
+fn title(report: &Report, index: usize) -> String {
+    let image = &report.images[index];
     let mut facts = Vec::new();
     if let Some(distro) = &image.distro {
         let version = distro.version_id.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
         facts.push(sanitize(&format!("{}{version}", distro.id)));
     }
     facts.push(plural(image.packages, "package"));
-    facts.push(sanitize(&image.platform.to_string()));
+    facts.extend(image.platform.as_ref().map(|platform| sanitize(&platform.to_string())));
     facts.extend(image.digest.as_ref().map(|digest| format!("sha256:{}", digest.short())));
     if !image.state.is_complete() {
         facts.push(image.state.as_str().to_owned());
     }
     // The digest stands in the brackets; shown with the name it would fill the line.
-    let reference = &image.reference;
-    let name = match (&reference.tag, &image.digest) {
-        (Some(tag), _) => format!("{}:{tag}", reference.repository),
-        (None, Some(_)) => reference.repository.to_string(),
-        (None, None) => reference.to_string(),
-    };
+    let name = image.reference.as_ref().and_then(|reference| match (&reference.tag, &image.digest) {
+        (Some(tag), _) => Some(format!("{}:{tag}", reference.repository)),
+        (None, Some(_)) => Some(reference.repository.to_string()),
+        (None, None) => None,
+    });
+    let name = name.unwrap_or_else(|| report.image_name(index));
     format!("{} ({})", sanitize(&name), facts.join(", "))
 }
 
@@ -92,7 +101,7 @@ fn users(report: &Report, index: usize, options: TableOptions) -> String {
     for container in report.containers.iter().filter(|container| container.image_index == Some(index)) {
         let user = workload_name(report, &container.namespace, &container.workload);
         let name = match container.kind.as_str() {
-            "container" => container.container.clone(),
+            "container" | DOCUMENT => container.container.clone(),
             kind => format!("{kind} {}", container.container),
         };
         users.entry(user).or_default().insert(name);
@@ -100,7 +109,8 @@ fn users(report: &Report, index: usize, options: TableOptions) -> String {
     let users: Vec<String> = users
         .into_iter()
         .map(|(user, names)| {
-            sanitize(&format!("{user} ({})", names.into_iter().collect::<Vec<_>>().join(", ")))
+            let names = names.into_iter().filter(|name| !name.is_empty()).collect::<Vec<_>>().join(", ");
+            sanitize(&if names.is_empty() { user } else { format!("{user} ({names})") })
         })
         .collect();
     first_of(&users, if options.all { usize::MAX } else { USERS })

@@ -3,7 +3,7 @@
 use comfy_table::Cell;
 
 use super::grid::{Column, cell, grid};
-use super::{TableOptions, has_namespaces};
+use super::{TableOptions, has_namespaces, unit};
 use crate::report::counts::Counts;
 use crate::report::text::{plural, sanitize, wrap};
 use crate::report::workloads::WorkloadReport;
@@ -30,16 +30,18 @@ pub(super) fn workloads(report: &Report, options: TableOptions) -> String {
     if has_namespaces(report) {
         columns.push(("NAMESPACE", Column::Flexible));
     }
-    columns.push(("WORKLOAD", Column::Flexible));
-    columns.extend(COUNTED.map(|(head, _)| (head, Column::Number)));
+    columns.push((if report.is_of_documents() { "DOCUMENT" } else { "WORKLOAD" }, Column::Flexible));
+    // A severity that is not shown was not counted either.
+    let counted: Vec<_> = COUNTED.into_iter().filter(|(_, severity)| report.filter.shows(*severity)).collect();
+    columns.extend(counted.iter().map(|(head, _)| (*head, Column::Number)));
     columns.push(("FIX", Column::Number));
     columns.push(("STATE", Column::Flexible));
     let with_namespaces = has_namespaces(report);
-    let rows = workloads.iter().map(|workload| row(workload, with_namespaces)).collect();
+    let rows = workloads.iter().map(|workload| row(workload, with_namespaces, &counted)).collect();
     grid(&columns, rows, options)
 }
 
-fn row(workload: &WorkloadReport<'_>, with_namespaces: bool) -> Vec<Cell> {
+fn row(workload: &WorkloadReport<'_>, with_namespaces: bool, counted: &[(&str, Severity)]) -> Vec<Cell> {
     // A number would read as "clean" where nothing could be known.
     let number = |count: usize| if workload.is_matched { cell(&count.to_string()) } else { cell("-") };
     let mut row = Vec::new();
@@ -47,7 +49,7 @@ fn row(workload: &WorkloadReport<'_>, with_namespaces: bool) -> Vec<Cell> {
         row.push(cell(workload.namespace));
     }
     row.push(cell(workload.name));
-    row.extend(COUNTED.map(|(_, severity)| number(workload.counts.get(severity))));
+    row.extend(counted.iter().map(|(_, severity)| number(workload.counts.get(*severity))));
     row.push(number(workload.counts.fixable));
     row.push(cell(&state(workload)));
     row
@@ -80,15 +82,19 @@ pub(super) fn total(report: &Report, options: TableOptions) -> String {
     } else if images == 0 {
         "Not known: no image could be held against advisories".to_owned()
     } else {
-        format!(
-            "{} in {} of {}{}",
-            plural(counts.total(), "finding"),
-            plural(images, "image"),
-            plural(report.workloads().len(), "workload"),
-            by_severity(&counts)
-        )
+        let place = if report.is_of_documents() {
+            plural(images, "document")
+        } else {
+            format!("{} of {}", plural(images, "image"), plural(report.workloads().len(), "workload"))
+        };
+        let shown = if report.filter.is_open() { "" } else { " shown" };
+        format!("{}{shown} in {place}{}", plural(counts.total(), "finding"), by_severity(&counts))
     };
     let mut text = wrap(&sum, 0, options.width);
+    if report.not_shown() > 0 {
+        let findings = plural(report.not_shown(), "finding");
+        text.push_str(&wrap(&format!("{findings} not shown: {}", report.filter.flags()), 0, options.width));
+    }
     let incomplete = incomplete(report, report.coverage());
     if !incomplete.is_empty() {
         text.push_str(&wrap(&format!("Incomplete: {}", incomplete.join("; ")), 0, options.width));
@@ -111,10 +117,11 @@ fn incomplete(report: &Report, coverage: Coverage) -> Vec<String> {
     let without_data = report.images.iter().filter(|image| !image.without_data.is_empty()).count();
     let mut reasons = Vec::new();
     if unseen > 0 {
-        reasons.push(format!("{unseen} of {} not read whole", plural(containers, "container")));
+        reasons.push(format!("{unseen} of {} not read whole", plural(containers, unit(report))));
     }
     if without_data > 0 {
-        reasons.push(format!("{} with packages that have no advisories", plural(without_data, "image")));
+        let unit = if report.is_of_documents() { "document" } else { "image" };
+        reasons.push(format!("{} with packages that have no advisories", plural(without_data, unit)));
     }
     reasons
 }

@@ -5,8 +5,10 @@ use insta::assert_snapshot;
 use super::*;
 use crate::image::{Digest, Platform};
 use crate::package::Distro;
-use crate::report::ReadBy;
-use crate::report::{AdvisoryInfo, ContainerReport, Finding, ImageReport, REPORT_VERSION, ScanInfo, State};
+use crate::report::{
+    AdvisoryInfo, ContainerReport, DOCUMENT, Filter, Finding, ImageReport, REPORT_VERSION, ReadBy, ScanInfo,
+    State,
+};
 use crate::severity::Severity;
 
 fn wide() -> TableOptions {
@@ -42,8 +44,8 @@ fn image(name: &str, distro: (&str, &str), state: State, findings: Vec<Finding>)
     let reference: crate::image::Reference = text.parse().expect("a reference");
     ImageReport {
         digest: Some(Digest::of(name.as_bytes())),
-        reference,
-        platform: Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None },
+        reference: Some(reference),
+        platform: Some(Platform { os: "linux".to_owned(), architecture: "amd64".to_owned(), variant: None }),
         state,
         read_by: None,
         distro: Some(Distro {
@@ -53,6 +55,7 @@ fn image(name: &str, distro: (&str, &str), state: State, findings: Vec<Finding>)
         }),
         packages: 88,
         findings,
+        not_shown: 0,
         without_data: Vec::new(),
     }
 }
@@ -88,6 +91,7 @@ fn report(containers: Vec<ContainerReport>, images: Vec<ImageReport>) -> Report 
         containers,
         images,
         notes: Vec::new(),
+        filter: Filter::default(),
     }
 }
 
@@ -382,8 +386,8 @@ fn hostile_text_reaches_no_terminal() {
     }
     for image in &mut report.images {
         image.without_data = vec![evil.to_owned()];
-        image.platform.architecture = evil.to_owned();
-        image.reference.tag = Some(evil.to_owned());
+        image.platform.as_mut().expect("set").architecture = evil.to_owned();
+        image.reference.as_mut().expect("set").tag = Some(evil.to_owned());
         image.distro.as_mut().expect("set").id = evil.to_owned();
         for finding in &mut image.findings {
             for text in [&mut finding.vulnerability, &mut finding.package, &mut finding.installed] {
@@ -401,4 +405,99 @@ fn hostile_text_reaches_no_terminal() {
         let json = crate::report::json::render(report);
         assert!(!json.chars().any(|c| c != '\n' && crate::report::text::is_unsafe(c)), "{json:?}");
     }
+}
+
+#[test]
+fn what_is_filtered_out_is_counted_and_called_neither_clean_nor_zero() {
+    let mut report = shop();
+    report.images[2].findings = vec![finding(Severity::Low, "CVE-2023-1", "musl", "musl", None)];
+    let filter = Filter { severities: Some([Severity::Critical, Severity::High].into()), only_fixed: true };
+    assert_snapshot!(render(&report.filtered(filter), &narrow()), @r#"
+    WORKLOAD          CRIT  HIGH  FIX  STATE
+    cronjob/import       0     2    2  cached
+    deployment/cart      0     2    2  scanned
+    deployment/gone      -     -    -  2 failed, 1 skipped
+    deployment/clean     0     0    0  scanned
+
+    registry.test/shop/cart:1 (debian 12, 88 packages, linux/amd64,
+    sha256:1d42c025835a)
+      used by cronjob/import (main), deployment/cart (init migrate, web)
+    SEVERITY  VULNERABILITY  PACKAGE          INSTALLED       FIXED IN
+    high      CVE-2023-4911  libc-bin, libc6  2.36-9+deb12u1  2.36-9+deb12u3
+
+    No findings shown
+      registry.test/shop/clean:2 (alpine 3.19.1, 88 packages, linux/amd64,
+      sha256:4492af73f9d5)
+
+    Coverage
+      7 containers: 3 scanned, 1 cached, 0 approximate, 0 partial, 2 failed, 1
+      skipped
+      failed: cannot read registry.test/gone:1: manifest unknown; neither the digest
+      nor the tag is in the registry
+        deployment/gone (web)
+      skipped: runs Windows
+        deployment/gone (debug)
+
+    2 findings shown in 2 images of 4 workloads: 2 high; 2 fixable
+    10 findings not shown: --severity, --only-fixed
+    Incomplete: 3 of 7 containers not read whole
+    "#);
+}
+
+/// A bill of an image and one of a folder, of which not all was read.
+fn documents() -> Report {
+    let entry = |file: &str, image: &str, state: State, index| ContainerReport {
+        namespace: String::new(),
+        pod: String::new(),
+        image: image.to_owned(),
+        kind: DOCUMENT.to_owned(),
+        ..container(&format!("/{file}"), "", "", state, Some(index))
+    };
+    let part = State::Partial("3 components have no package URL (a, b, c)".to_owned());
+    let of_folder = ImageReport {
+        reference: None,
+        platform: None,
+        digest: None,
+        distro: None,
+        without_data: vec!["npm".to_owned()],
+        ..image("a", ("debian", "12"), part.clone(), Vec::new())
+    };
+    let findings = vec![finding(Severity::High, "CVE-2023-4911", "libc6", "glibc", Some("2.36-9+deb12u3"))];
+    report(
+        vec![
+            entry("cart.json", "registry.test/shop/cart:1", State::Scanned, 0),
+            entry("folder.spdx.json", "./src", part, 1),
+        ],
+        vec![image("shop/cart:1", ("debian", "12"), State::Scanned, findings), of_folder],
+    )
+}
+
+#[test]
+fn bills_of_materials_are_called_documents_and_by_their_subject() {
+    assert_snapshot!(render(&documents(), &narrow()), @r#"
+    DOCUMENT          CRIT  HIGH  MED  LOW  NEGL  UNKN  FIX  STATE
+    cart.json            0     1    0    0     0     0    1  scanned
+    folder.spdx.json     -     -    -    -     -     -    -  partial, no data
+
+    registry.test/shop/cart:1 (debian 12, 88 packages, linux/amd64,
+    sha256:1d42c025835a)
+      listed in cart.json
+    SEVERITY  VULNERABILITY  PACKAGE  INSTALLED       FIXED IN
+    high      CVE-2023-4911  libc6    2.36-9+deb12u1  2.36-9+deb12u3
+
+    Coverage
+      2 documents: 1 scanned, 0 cached, 0 approximate, 1 partial, 0 failed, 0
+      skipped
+      partial: 3 components have no package URL (a, b, c)
+        folder.spdx.json
+
+    No data: these packages were held against nothing, which does not mean that they
+    are clean
+      npm
+        ./src
+
+    1 finding in 1 document: 1 high; 1 fixable
+    Incomplete: 1 of 2 documents not read whole; 1 document with packages that have
+    no advisories
+    "#);
 }

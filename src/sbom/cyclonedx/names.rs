@@ -12,6 +12,13 @@ pub(super) const SOURCE_EPOCH: &str = "aquasecurity:trivy:SrcEpoch";
 /// Trivy: release of the source package, when not part of the version.
 pub(super) const SOURCE_RELEASE: &str = "aquasecurity:trivy:SrcRelease";
 
+/// Trivy: which kind of thing a component is, for example `lang-pkgs`.
+pub(super) const TRIVY_CLASS: &str = "aquasecurity:trivy:Class";
+
+/// Trivy: where a package was found, and in which layer.
+pub(super) const TRIVY_PATH: &str = "aquasecurity:trivy:FilePath";
+pub(super) const TRIVY_LAYER: &str = "aquasecurity:trivy:LayerDiffID";
+
 /// Syft: type of the package.
 pub(super) const PACKAGE_TYPE: &str = "syft:package:type";
 /// Syft: the module that a package of rpm was built for.

@@ -4,48 +4,26 @@
 
 use std::collections::BTreeMap;
 
-use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-use super::{Subject, names};
+use super::{FORMAT, Subject, VERSIONS, names};
 use crate::package::{Distro, Location, Package, PackageType, SourcePackage};
-use crate::sbom::{Gap, Sbom};
+use crate::sbom::Gap;
+use crate::sbom::document::{Collected, Document, MAX_COMPONENTS, ReadError, check_bounds, or_null};
+use crate::sbom::purl::{Described, Purl, os_release_id};
+use crate::sbom::unread::Lack;
 
-/// Largest document that is read. The bill of an image of 10,000 packages takes about 10 MiB.
-const DOCUMENT: usize = 64 << 20;
-
-/// A bill of materials as it was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Document {
-    /// The bill.
-    pub sbom: Sbom,
-    /// What it is about.
-    pub subject: Subject,
-    /// Number of components with a purl of a type that is not known here.
-    pub skipped: usize,
-}
-
-/// A document that cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError {
-    /// It is larger than any bill of materials.
-    #[error("the document has {0} bytes, more than the {DOCUMENT} that are read")]
-    TooLarge(usize),
-    /// It is no JSON, or not of this shape.
-    #[error("the document is no CycloneDX JSON")]
-    Json(#[source] serde_json::Error),
-    /// It is JSON of another kind.
-    #[error("the document is no CycloneDX: its format is {0:?}")]
-    Format(String),
-}
+/// Kinds of components that are no software that somebody released under a version.
+const NO_PACKAGES: [&str; 5] = ["operating-system", "container", "file", "data", "cryptographic-asset"];
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct View {
     bom_format: String,
-    #[serde(default)]
+    spec_version: Option<String>,
+    #[serde(default, deserialize_with = "or_null")]
     metadata: MetadataView,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     components: Vec<ComponentView>,
 }
 
@@ -53,11 +31,11 @@ struct View {
 struct MetadataView {
     timestamp: Option<String>,
     component: Option<Box<ComponentView>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     properties: Vec<PropertyView>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct ComponentView {
     #[serde(rename = "type", default)]
     kind: String,
@@ -66,12 +44,14 @@ struct ComponentView {
     version: Option<String>,
     purl: Option<String>,
     supplier: Option<SupplierView>,
-    #[serde(default)]
+    /// Where Syft puts what a package says of its maintainer.
+    publisher: Option<String>,
+    #[serde(default, deserialize_with = "or_null")]
     licenses: Vec<LicenseView>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     properties: Vec<PropertyView>,
     /// Other tools nest components.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_null")]
     components: Vec<ComponentView>,
 }
 
@@ -103,77 +83,83 @@ struct PropertyView {
 /// Reads a CycloneDX document.
 ///
 /// # Errors
-/// It is no CycloneDX JSON, or too large. Components that are no packages of a known type are passed over.
+/// It is no CycloneDX JSON, or too large. Components that are no packages of a known type are counted.
 pub fn read(json: &[u8]) -> Result<Document, ReadError> {
-    if json.len() > DOCUMENT {
-        return Err(ReadError::TooLarge(json.len()));
+    check_bounds(json)?;
+    let wrong = |source| ReadError::Json { format: FORMAT, source };
+    let mut view: View = serde_json::from_slice(json).map_err(wrong)?;
+    if view.bom_format != FORMAT {
+        return Err(ReadError::Format);
     }
-    // serde_json bounds the nesting.
-    let view: View = serde_json::from_slice(json).map_err(ReadError::Json)?;
-    if view.bom_format != "CycloneDX" {
-        return Err(ReadError::Format(view.bom_format.chars().take(100).collect()));
+    if let Some(version) = view.spec_version.filter(|version| !version.starts_with("1.")) {
+        let version = version.chars().take(20).collect();
+        return Err(ReadError::Version { format: FORMAT, version, known: VERSIONS });
     }
-    let mut document = Document::default();
-    document.sbom.gaps = gaps(&view.metadata.properties);
-    document.subject = subject(&view.metadata);
-    let mut components: Vec<ComponentView> = view.components;
-    components.reverse();
-    while let Some(mut component) = components.pop() {
-        components.extend(std::mem::take(&mut component.components));
-        if component.kind == "operating-system" {
-            document.sbom.distro.get_or_insert_with(|| distro(component));
-        } else if component.purl.is_some() {
-            match package(component) {
-                Some(package) => document.sbom.packages.push(package),
-                None => document.skipped += 1,
-            }
-        }
-    }
-    document.sbom.packages.sort_unstable();
-    document.sbom.packages.dedup();
-    Ok(document)
+    let subject = subject(&view.metadata);
+    let gaps = gaps(&view.metadata.properties);
+    let about = view.metadata.component.as_mut();
+    let name = about.as_ref().map(|component| component.name.clone()).filter(|name| !name.is_empty());
+    let mut components = view.components;
+    components.extend(about.map(|component| std::mem::take(&mut component.components)).unwrap_or_default());
+    let (mut sbom, unread) = collect(components)?.finish();
+    sbom.gaps = gaps;
+    Ok(Document { sbom, subject, name, unread })
 }
 
-fn package(component: ComponentView) -> Option<Package> {
-    let purl = Purl::parse(component.purl.as_deref()?)?;
-    // Other tools leave the scope or group to the purl.
-    let is_whole = !component.name.is_empty() && !purl.name.ends_with(&component.name);
-    let name = if is_whole { component.name } else { purl.name };
-    let mut version = component.version.filter(|version| !version.is_empty()).unwrap_or(purl.version);
-    // Other tools leave the epoch of rpm to the purl.
-    let epoch = purl.qualifiers.get("epoch").filter(|epoch| *epoch != "0" && !version.contains(':'));
-    if let Some(epoch) = epoch.filter(|_| purl.package_type == PackageType::Rpm && !version.is_empty()) {
-        version = format!("{epoch}:{version}");
+/// Packages and distributions of components and of those in them.
+fn collect(mut components: Vec<ComponentView>) -> Result<Collected, ReadError> {
+    let mut collected = Collected::default();
+    let mut count = 0;
+    components.reverse();
+    while let Some(mut component) = components.pop() {
+        count += 1;
+        if count > MAX_COMPONENTS {
+            return Err(ReadError::TooMany { what: "components", limit: MAX_COMPONENTS });
+        }
+        components.extend(std::mem::take(&mut component.components));
+        if component.kind == "operating-system" {
+            collected.named.push(distro(component));
+        } else if let Some(text) = component.purl.take() {
+            let name = component.name.clone();
+            let read = Purl::parse(&text).and_then(|purl| Ok((package(component, &purl)?, purl)));
+            match read {
+                Ok((package, purl)) => collected.add(package, &purl),
+                Err(lack) => collected.unread.add(lack, if name.is_empty() { &text } else { &name }),
+            }
+        } else if !NO_PACKAGES.contains(&component.kind.as_str()) && !is_group_of_trivy(&component) {
+            collected.unread.add(Lack::Purl, &component.name);
+        }
     }
-    // A Java archive may have been released without a version in it; others have one or are none.
-    if name.is_empty() || (version.is_empty() && purl.package_type != PackageType::Maven) {
-        return None;
-    }
+    Ok(collected)
+}
+
+/// Trivy writes a component for each lock file and each kind of package, to hang packages on.
+fn is_group_of_trivy(component: &ComponentView) -> bool {
+    component.kind == "application"
+        && component.properties.iter().any(|property| property.name == names::TRIVY_CLASS)
+}
+
+fn package(component: ComponentView, purl: &Purl) -> Result<Package, Lack> {
     let properties: BTreeMap<&str, &str> =
         component.properties.iter().map(|property| (property.name.as_str(), property.value.as_str())).collect();
-    let source = trivy_source(&properties)
-        .or_else(|| syft_source(purl.qualifiers.get("upstream")?, &version))
-        .unwrap_or_else(|| SourcePackage { name: name.clone(), version: version.clone() });
-    let source = Some(source).filter(|_| purl.package_type.is_of_distribution());
+    let source = trivy_source(&properties);
+    let package = purl.package(Described { name: component.name, version: component.version, source })?;
     let labels =
         [names::MODULARITY, names::TRIVY_MODULARITY].into_iter().filter_map(|name| properties.get(name));
-    let mut labels = labels.map(|label| (*label).to_owned()).chain(purl.qualifiers.get("rpmmod").cloned());
-    let modularity = labels.find(|label| !label.is_empty()).filter(|_| purl.package_type == PackageType::Rpm);
+    let label = labels.map(|label| (*label).to_owned()).find(|label| !label.is_empty());
+    let modularity =
+        label.filter(|_| package.package_type == PackageType::Rpm).or_else(|| package.modularity.clone());
     let licenses = component.licenses.into_iter().filter_map(|choice| {
         let named = choice.license.and_then(|license| license.id.or(license.name));
         choice.expression.or(named)
     });
-    Some(Package {
-        package_type: purl.package_type,
-        name,
-        version,
-        architecture: purl.qualifiers.get("arch").cloned(),
-        source,
+    Ok(Package {
         licenses: licenses.collect(),
-        supplier: component.supplier.and_then(|supplier| supplier.name),
+        supplier: component.supplier.and_then(|supplier| supplier.name).or(component.publisher),
         owner: properties.get(names::OWNER).map(|owner| (*owner).to_owned()),
         modularity,
         locations: locations(&component.properties),
+        ..package
     })
 }
 
@@ -189,23 +175,19 @@ fn trivy_source(properties: &BTreeMap<&str, &str>) -> Option<SourcePackage> {
     Some(SourcePackage { name: (*name).to_owned(), version })
 }
 
-/// `NAME@VERSION`, or the name alone when the version is that of the package; for rpm the source package's file.
-fn syft_source(upstream: &str, version: &str) -> Option<SourcePackage> {
-    if let Some(source) = SourcePackage::of_source_rpm(upstream) {
-        return Some(source);
-    }
-    let (name, version) = upstream.split_once('@').unwrap_or((upstream, version));
-    let is_whole = !name.is_empty() && !version.is_empty();
-    is_whole.then(|| SourcePackage { name: name.to_owned(), version: version.to_owned() })
-}
-
+/// Where a package was found, by Syft's properties or by Trivy's. Syft's paths begin with a slash.
 fn locations(properties: &[PropertyView]) -> Vec<Location> {
-    let fields = numbered(properties, names::LOCATION);
-    let location = |fields: &BTreeMap<&str, &str>| {
-        let path = (*fields.get("path")?).to_owned();
-        Some(Location { path, layer: fields.get("layerID").and_then(|digest| digest.parse().ok()) })
+    let location = |path: &str, layer: Option<&str>| Location {
+        path: path.trim_start_matches('/').to_owned(),
+        layer: layer.and_then(|digest| digest.parse().ok()),
     };
-    fields.values().filter_map(location).collect()
+    let fields = numbered(properties, names::LOCATION);
+    let of_syft = fields
+        .values()
+        .filter_map(|fields| Some(location(fields.get("path")?, fields.get("layerID").copied())));
+    let value = |name: &str| Some(properties.iter().find(|property| property.name == name)?.value.as_str());
+    let of_trivy = value(names::TRIVY_PATH).map(|path| location(path, value(names::TRIVY_LAYER)));
+    of_syft.chain(of_trivy).collect()
 }
 
 fn gaps(properties: &[PropertyView]) -> Vec<Gap> {
@@ -238,7 +220,7 @@ fn distro(component: ComponentView) -> Distro {
     };
     let id_like = numbered(&component.properties, names::DISTRO_ID_LIKE);
     Distro {
-        id: get(names::DISTRO_ID).unwrap_or(component.name),
+        id: get(names::DISTRO_ID).unwrap_or_else(|| os_release_id(&component.name)),
         version_id: get(names::DISTRO_VERSION_ID).or(component.version).filter(|version| !version.is_empty()),
         version_codename: get(names::DISTRO_CODENAME),
         id_like: id_like.values().filter_map(|fields| fields.get("")).map(|like| (*like).to_owned()).collect(),
@@ -260,9 +242,11 @@ fn subject(metadata: &MetadataView) -> Subject {
         Some(property.value.as_str())
     };
     let is_image = component.kind == "container";
+    // Syft names the manifest here.
+    let version = component.version.as_deref().filter(|_| is_image);
     Subject {
         reference: component.name.parse().ok().filter(|_| is_image),
-        manifest: get(names::MANIFEST).and_then(|digest| digest.parse().ok()),
+        manifest: get(names::MANIFEST).or(version).and_then(|digest| digest.parse().ok()),
         config: get(names::CONFIG).and_then(|digest| digest.parse().ok()),
         platform: get(names::PLATFORM).and_then(platform),
         layers,
@@ -274,45 +258,4 @@ fn subject(metadata: &MetadataView) -> Subject {
 fn platform(text: &str) -> Option<crate::image::Platform> {
     let mut parts = text.splitn(3, '/').map(ToOwned::to_owned);
     Some(crate::image::Platform { os: parts.next()?, architecture: parts.next()?, variant: parts.next() })
-}
-
-/// The parts of a package URL that matter. purl-spec, "Parse".
-struct Purl {
-    package_type: PackageType,
-    name: String,
-    version: String,
-    qualifiers: BTreeMap<String, String>,
-}
-
-impl Purl {
-    fn parse(purl: &str) -> Option<Self> {
-        let rest = purl.strip_prefix("pkg:")?.trim_start_matches('/');
-        let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);
-        let (path, qualifiers) = rest.split_once('?').unwrap_or((rest, ""));
-        let (package_type, path) = path.split_once('/')?;
-        let package_type = match package_type.to_ascii_lowercase().as_str() {
-            "deb" => PackageType::Deb,
-            "apk" => PackageType::Apk,
-            "rpm" => PackageType::Rpm,
-            "pypi" => PackageType::Pypi,
-            "npm" => PackageType::Npm,
-            "golang" => PackageType::Golang,
-            "maven" => PackageType::Maven,
-            _ => return None,
-        };
-        let (path, version) = path.rsplit_once('@').unwrap_or((path, ""));
-        let (namespace, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let name = match package_type {
-            PackageType::Npm | PackageType::Golang if !namespace.is_empty() => decode(path),
-            PackageType::Maven if !namespace.is_empty() => format!("{}:{}", decode(namespace), decode(name)),
-            _ => decode(name),
-        };
-        let pairs = qualifiers.split('&').filter_map(|pair| pair.split_once('='));
-        let qualifiers = pairs.map(|(key, value)| (key.to_ascii_lowercase(), decode(value))).collect();
-        Some(Self { package_type, name, version: decode(version), qualifiers })
-    }
-}
-
-fn decode(text: &str) -> String {
-    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -1,0 +1,131 @@
+//! The flags by which commands show a report, and the exit code that it comes to.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::Exit;
+use super::errors::Explained;
+use super::ui::{self, Color};
+use crate::report::table::{self, TableOptions};
+use crate::report::{Filter, Report, Threshold, json};
+use crate::severity::Severity;
+
+/// Flags of every command that makes a report.
+#[derive(Debug, Args)]
+pub(super) struct ResultArgs {
+    /// Form of the result
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    /// Write the result to a file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    output_file: Option<PathBuf>,
+    /// List every finding in the table, those without a fix and of little severity too
+    #[arg(long)]
+    all_findings: bool,
+    /// Show only findings of these severities, for example high,critical
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    severity: Option<Vec<Severity>>,
+    /// Show only findings that have a version that fixes them
+    #[arg(long)]
+    only_fixed: bool,
+    /// End with code 3 if there is a finding of this severity or worse, shown or not; with fixable only those with a
+    /// fix count: high, fixable, or critical,fixable
+    #[arg(long, value_name = "LIST")]
+    fail_on: Option<Threshold>,
+    /// End with code 0 although something in scope could not be read or matched
+    #[arg(long)]
+    allow_incomplete: bool,
+    /// Colours
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    color: Color,
+}
+
+/// Forms of the result.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+/// Where a report goes and how it is judged.
+pub(super) struct ResultPlace {
+    file: Option<ui::OutputFile>,
+    format: Format,
+    all: bool,
+    filter: Filter,
+    fail_on: Option<Threshold>,
+    allow_incomplete: bool,
+    color: Color,
+}
+
+impl ResultArgs {
+    /// Opens the file for the result, if there is to be one.
+    pub(super) fn open(self) -> Result<ResultPlace, Explained> {
+        let Self { output, output_file, all_findings, severity, only_fixed, fail_on, allow_incomplete, color } =
+            self;
+        Ok(ResultPlace {
+            file: output_file.map(ui::OutputFile::create).transpose()?,
+            format: output,
+            all: all_findings,
+            filter: Filter { severities: severity.map(|list| list.into_iter().collect()), only_fixed },
+            fail_on,
+            allow_incomplete,
+            color,
+        })
+    }
+}
+
+impl ResultPlace {
+    /// Shows a report and judges it; all of it, whatever is shown.
+    pub(super) fn show(self, report: Report) -> Result<Exit, Explained> {
+        let verdict = Verdict::of(&report, self.fail_on, self.allow_incomplete);
+        let report = report.filtered(self.filter);
+        let to_terminal = self.file.is_none() && std::io::stdout().is_terminal();
+        let text = match self.format {
+            Format::Json => json::render(&report),
+            Format::Table => {
+                let width = if to_terminal { ui::terminal_width() } else { None };
+                let color = self.color.enabled(to_terminal);
+                table::render(&report, &TableOptions { width, color, all: self.all })
+            }
+        };
+        ui::data(self.file, &text)?;
+        Ok(verdict.say())
+    }
+}
+
+/// What a report comes to.
+struct Verdict {
+    is_incomplete: bool,
+    exceeded: Option<Threshold>,
+}
+
+impl Verdict {
+    fn of(report: &Report, fail_on: Option<Threshold>, allow_incomplete: bool) -> Self {
+        Self {
+            is_incomplete: !report.is_complete() && !allow_incomplete,
+            exceeded: fail_on.filter(|threshold| report.exceeds(*threshold)),
+        }
+    }
+
+    /// The exit code, and the reason for it on stderr when it is not 0. Both reasons are said when both hold.
+    fn say(&self) -> Exit {
+        if self.is_incomplete {
+            ui::say(
+                "not everything in scope could be read and matched, see Coverage (--allow-incomplete accepts it)",
+            );
+        }
+        if let Some(threshold) = self.exceeded {
+            ui::say(&format!("there are {threshold} (--fail-on)"));
+        }
+        match (self.exceeded, self.is_incomplete) {
+            (Some(_), _) => Exit::Threshold,
+            (None, true) => Exit::Incomplete,
+            (None, false) => Exit::Passed,
+        }
+    }
+}
