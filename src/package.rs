@@ -118,6 +118,23 @@ impl SourcePackage {
 }
 
 impl Package {
+    /// A package of which no more is known than this.
+    #[must_use]
+    pub fn new(package_type: PackageType, name: impl Into<String>, version: impl Into<String>) -> Self {
+        Self {
+            package_type,
+            name: name.into(),
+            version: version.into(),
+            architecture: None,
+            source: None,
+            licenses: Vec::new(),
+            supplier: None,
+            owner: None,
+            modularity: None,
+            locations: Vec::new(),
+        }
+    }
+
     /// The package URL, as Syft writes it and Grype reads it: `pkg:deb/debian/libc6@2.36-9?arch=amd64&distro=debian-12&…`.
     ///
     /// `upstream` names the source package where it is another than the package itself, for rpm its file. purl-spec,
@@ -239,17 +256,10 @@ mod tests {
 
     fn package(name: &str, version: &str, source: Option<(&str, &str)>) -> Package {
         Package {
-            package_type: PackageType::Deb,
-            name: name.to_owned(),
-            version: version.to_owned(),
             architecture: Some("amd64".to_owned()),
             source: source
                 .map(|(name, version)| SourcePackage { name: name.to_owned(), version: version.to_owned() }),
-            licenses: Vec::new(),
-            supplier: None,
-            owner: None,
-            modularity: None,
-            locations: Vec::new(),
+            ..Package::new(PackageType::Deb, name, version)
         }
     }
 

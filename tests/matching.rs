@@ -84,19 +84,12 @@ fn packages(status: &str) -> Vec<Package> {
         let source = field(stanza, "Source");
         let (name, version) = source.split_once(" (").expect("with a version");
         Package {
-            package_type: PackageType::Deb,
-            name: field(stanza, "Package"),
-            version: field(stanza, "Version"),
             architecture: Some(field(stanza, "Architecture")),
             source: Some(SourcePackage {
                 name: name.to_owned(),
                 version: version.trim_end_matches(')').to_owned(),
             }),
-            licenses: Vec::new(),
-            supplier: None,
-            owner: None,
-            modularity: None,
-            locations: Vec::new(),
+            ..Package::new(PackageType::Deb, field(stanza, "Package"), field(stanza, "Version"))
         }
     };
     stanzas.map(package).collect()
@@ -162,16 +155,9 @@ fn fixed_version_of_a_finding_is_clean() {
 #[test]
 fn alpine_image_has_its_known_vulnerabilities() {
     let package = |name: &str, version: &str, origin: &str| Package {
-        package_type: PackageType::Apk,
-        name: name.to_owned(),
-        version: version.to_owned(),
         architecture: Some("x86_64".to_owned()),
         source: Some(SourcePackage { name: origin.to_owned(), version: version.to_owned() }),
-        licenses: Vec::new(),
-        supplier: None,
-        owner: None,
-        modularity: None,
-        locations: Vec::new(),
+        ..Package::new(PackageType::Apk, name, version)
     };
     let distro = Distro { id: "alpine".to_owned(), version_id: Some("3.19.1".to_owned()), ..Distro::default() };
     let packages = vec![

@@ -15,18 +15,7 @@ use clarity::tree::squash::Stacked;
 use clarity::tree::{Budget, Directory, Limits};
 
 fn package(package_type: PackageType, name: &str, version: &str) -> Package {
-    Package {
-        package_type,
-        name: name.to_owned(),
-        version: version.to_owned(),
-        architecture: None,
-        source: None,
-        licenses: Vec::new(),
-        supplier: None,
-        owner: None,
-        modularity: None,
-        locations: Vec::new(),
-    }
+    Package::new(package_type, name, version)
 }
 
 fn matches(packages: Vec<Package>) -> Matches {

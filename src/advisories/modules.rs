@@ -165,18 +165,7 @@ mod tests {
 
     #[test]
     fn only_rpm_has_modules() {
-        let package = Package {
-            package_type: PackageType::Golang,
-            name: "example.com/m".to_owned(),
-            version: "1.module+el8".to_owned(),
-            architecture: None,
-            source: None,
-            licenses: Vec::new(),
-            supplier: None,
-            owner: None,
-            modularity: None,
-            locations: Vec::new(),
-        };
+        let package = Package::new(PackageType::Golang, "example.com/m", "1.module+el8");
         assert_eq!(Streams::of_package(&package), None);
     }
 }

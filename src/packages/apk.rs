@@ -118,16 +118,12 @@ fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
                 version: installed.version.clone(),
             };
             assembly.packages.push(Package {
-                package_type: PackageType::Apk,
-                name: installed.name.clone(),
-                version: installed.version.clone(),
                 architecture: installed.architecture.clone(),
                 source: Some(source),
                 licenses: installed.license.iter().cloned().collect(),
                 supplier: installed.maintainer.clone(),
-                owner: None,
-                modularity: None,
                 locations: vec![sighting.location()],
+                ..Package::new(PackageType::Apk, installed.name.clone(), installed.version.clone())
             });
         }
         assembly.gaps.extend(damage(&sighting.path.to_string(), database));

@@ -129,16 +129,12 @@ fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
                 version: installed.source_version.clone().unwrap_or_else(|| installed.version.clone()),
             };
             assembly.packages.push(Package {
-                package_type: PackageType::Deb,
-                name: installed.name.clone(),
-                version: installed.version.clone(),
                 architecture: installed.architecture.clone(),
                 source: Some(source),
                 licenses: super::copyright::licenses(squashed, &installed.name),
                 supplier: installed.maintainer.clone(),
-                owner: None,
-                modularity: None,
                 locations: vec![sighting.location()],
+                ..Package::new(PackageType::Deb, installed.name.clone(), installed.version.clone())
             });
         }
         assembly.gaps.extend(damage(&sighting.path.to_string(), database));

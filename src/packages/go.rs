@@ -95,18 +95,7 @@ fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
 }
 
 fn package((name, version): (&str, &str), location: Location) -> Package {
-    Package {
-        package_type: PackageType::Golang,
-        name: name.to_owned(),
-        version: version.to_owned(),
-        architecture: None,
-        source: None,
-        licenses: Vec::new(),
-        supplier: None,
-        owner: None,
-        modularity: None,
-        locations: vec![location],
-    }
+    Package { locations: vec![location], ..Package::new(PackageType::Golang, name, version) }
 }
 
 impl GoProgram {

@@ -171,16 +171,10 @@ fn packages_of(archive: &JavaArchive, sighting: &Sighting<'_, Evidence>) -> Vec<
         return Vec::new();
     }
     let package = |found: identity::Found| Package {
-        package_type: PackageType::Maven,
-        name: found.name,
-        version: found.version,
-        architecture: None,
-        source: None,
         licenses: found.licenses,
         supplier: found.supplier,
-        owner: None,
-        modularity: None,
         locations: vec![location.clone()],
+        ..Package::new(PackageType::Maven, found.name, found.version)
     };
     identity::of(archive, name).into_iter().map(package).collect()
 }

@@ -102,16 +102,9 @@ fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
             continue;
         }
         assembly.packages.push(Package {
-            package_type: PackageType::Npm,
-            name: package.name.clone(),
-            version: package.version.clone(),
-            architecture: None,
-            source: None,
             licenses: package.licenses.clone(),
-            supplier: None,
-            owner: None,
-            modularity: None,
             locations: vec![sighting.location()],
+            ..Package::new(PackageType::Npm, package.name.clone(), package.version.clone())
         });
     }
 }

@@ -231,16 +231,9 @@ fn assemble(squashed: &Squashed, assembly: &mut Assembly) {
     for sighting in squashed.sightings() {
         let Evidence::Python(Some(distribution)) = sighting.evidence else { continue };
         assembly.packages.push(Package {
-            package_type: PackageType::Pypi,
-            name: distribution.name.clone(),
-            version: distribution.version.clone(),
-            architecture: None,
-            source: None,
             licenses: distribution.licenses.clone(),
-            supplier: None,
-            owner: None,
-            modularity: None,
             locations: vec![sighting.location()],
+            ..Package::new(PackageType::Pypi, distribution.name.clone(), distribution.version.clone())
         });
     }
 }

@@ -71,18 +71,7 @@ mod tests {
     fn package(package_type: PackageType, source: Option<(&str, &str)>) -> Package {
         let source =
             source.map(|(name, version)| SourcePackage { name: name.to_owned(), version: version.to_owned() });
-        Package {
-            package_type,
-            name: "own".to_owned(),
-            version: "1:2-3".to_owned(),
-            architecture: None,
-            source,
-            licenses: Vec::new(),
-            supplier: None,
-            owner: None,
-            modularity: None,
-            locations: Vec::new(),
-        }
+        Package { source, ..Package::new(package_type, "own", "1:2-3") }
     }
 
     #[test]

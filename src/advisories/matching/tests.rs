@@ -13,16 +13,9 @@ fn distro(id: &str, version: Option<&str>) -> Distro {
 
 fn package(package_type: PackageType, name: &str, version: &str, source: (&str, &str)) -> Package {
     Package {
-        package_type,
-        name: name.to_owned(),
-        version: version.to_owned(),
         architecture: Some("amd64".to_owned()),
         source: Some(SourcePackage { name: source.0.to_owned(), version: source.1.to_owned() }),
-        licenses: Vec::new(),
-        supplier: None,
-        owner: None,
-        modularity: None,
-        locations: Vec::new(),
+        ..Package::new(package_type, name, version)
     }
 }
 

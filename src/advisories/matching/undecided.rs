@@ -86,18 +86,7 @@ mod tests {
     use super::*;
 
     fn package(package_type: PackageType, name: &str, version: &str) -> Package {
-        Package {
-            package_type,
-            name: name.to_owned(),
-            version: version.to_owned(),
-            architecture: None,
-            source: None,
-            licenses: Vec::new(),
-            supplier: None,
-            owner: None,
-            modularity: None,
-            locations: Vec::new(),
-        }
+        Package::new(package_type, name, version)
     }
 
     #[test]

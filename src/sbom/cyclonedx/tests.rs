@@ -17,16 +17,12 @@ fn sample() -> Sbom {
         pretty_name: Some("Debian GNU/Linux 12 (bookworm)".to_owned()),
     };
     let libc = Package {
-        package_type: PackageType::Deb,
-        name: "libc6".to_owned(),
-        version: "2.36-9+deb12u4".to_owned(),
         architecture: Some("amd64".to_owned()),
         source: Some(SourcePackage { name: "glibc".to_owned(), version: "2.36-9+deb12u4".to_owned() }),
         licenses: vec!["GPL-2.0-only".to_owned(), "Some licence".to_owned()],
         supplier: Some("GNU Libc Maintainers <debian-glibc@lists.debian.org>".to_owned()),
-        owner: None,
-        modularity: None,
         locations: vec![Location { path: "var/lib/dpkg/status".to_owned(), layer: Some(digest("layer")) }],
+        ..Package::new(PackageType::Deb, "libc6", "2.36-9+deb12u4")
     };
     let gaps = vec![Gap { path: "app".to_owned(), reason: "cannot be read: permission denied".to_owned() }];
     Sbom { distro: Some(distro), packages: vec![libc], gaps }
