@@ -7,11 +7,11 @@
 //! ```text
 //! kubectl-clarity                                        clarity-scan run, in a pod
 //!
-//! cluster::discover   pods -> containers                 wire::Task       what to read, from the Job
+//! cluster::discover   pods -> containers, facts          wire::Task       what to read, from the Job
 //!      |                                                      |
-//! plan::plan          containers -> images -> groups     registry         credentials, manifest, layers
+//! plan::plan          containers -> images -> groups     (a mount)  or  registry: credentials, manifest, layers
 //!      |                                                      |
-//! job::desired_job    one Job a group       -- Job -->   tree             inflate, tar, one Record a layer
+//! job::desired_job    one Job a group       -- Job -->   tree             walk, or inflate and tar: Records
 //!      |                                                      |
 //! job::follow         pod, events, log      <-- log --   packages         squash, catalogers
 //!      |                                                      |
@@ -27,10 +27,13 @@
 //! Four decisions carry the rest.
 //!
 //! 1. **The scanner pod only turns images into documents.** It holds no API token, writes to no disk, needs no
-//!    vulnerability data, and parses hostile input. Matching happens where the person's own rights are.
+//!    vulnerability data, and parses hostile input. Where it mounts images, the container that reads them holds no
+//!    credential either. Matching happens where the person's own rights are.
 //! 2. **The unit of work is (image digest, platform)**, not the pod, container or tag. It is read once in the whole
 //!    cluster and fanned out to every container on the report.
-//! 3. **Bytes that need not move do not move.** Layers are streamed and never stored; a layer that two images of a pod
+//! 3. **Bytes that need not move do not move.** An image is read where a node has it unpacked: `plan` finds the fewest pods
+//!    that have all of them, and `scan` goes down a ladder of users, and at last to the registry, when a cluster refuses.
+//!    There, layers are streamed and never stored; a layer that two images of a pod
 //!    share is read once; what no cataloger wants is passed over in the stream.
 //! 4. **Nothing is silently left out.** Every container in scope ends in one of the states of [`coverage::State`]; all but
 //!    the first two make the scan incomplete, in words and in the exit code.
