@@ -6,7 +6,7 @@
 //!
 //! An artifact of Maven without a group is held against the advisories of all groups, and a package without a usable
 //! version, or of a maker that is not the distribution, against all advisories for its name: where none is about it, it is
-//! clean; otherwise it is [undecided](undecided). So is a package of a module of rpm that is affected if the advisory
+//! clean; otherwise it is undecided. So is a package of a module of rpm that is affected if the advisory
 //! is about its stream, where that cannot be told.
 
 mod look_up;

@@ -36,7 +36,7 @@ const UID: i64 = 65532;
 pub enum User {
     /// User 0 of a user namespace, without capabilities: it may read what root of the image owns, and is nobody on the node.
     RootOfNamespace,
-    /// [`UID`].
+    /// User 65532, whom no host has.
     Nobody,
     /// Whoever the cluster says: some assign a range of users to each namespace and admit no other.
     Assigned,
