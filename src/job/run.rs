@@ -333,8 +333,12 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
         }
         let is_slow = self.start_ends.is_some_and(|end| end <= Instant::now());
         let not_started = || {
-            let waiting = std::mem::take(&mut self.waiting);
-            if is_slow { Problem::TooSlow(waiting) } else { Problem::NotStarted(waiting) }
+            match std::mem::take(&mut self.waiting) {
+                waiting if !is_slow => Problem::NotStarted(waiting),
+                // A kubelet that is gone, and whose node does not show it yet.
+                waiting if waiting.is_empty() => Problem::TooSlow("its node says nothing of it".to_owned()),
+                waiting => Problem::TooSlow(waiting),
+            }
         };
         self.unschedulable.take().map_or_else(not_started, Problem::Unschedulable)
     }
