@@ -8,6 +8,7 @@ mod apk;
 mod copyright;
 mod dpkg;
 mod dpkg_files;
+mod filling;
 mod go;
 mod installed;
 mod java;

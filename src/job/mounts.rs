@@ -86,6 +86,12 @@ impl Mounts {
         }
     }
 
+    /// Takes in that the container runs: what could not be mounted at first was in the end.
+    pub(super) fn have_started(&mut self) {
+        self.failed.clear();
+        (self.unnamed, self.since) = (None, None);
+    }
+
     /// Notes the images that a text names; whether there are any.
     fn hear(&mut self, text: &str) -> bool {
         let named = self.references.iter().enumerate().filter(|(_, reference)| names(text, reference));
@@ -171,6 +177,14 @@ mod tests {
         let mut mounts = mounts(&["r.test/a@sha256:1"], false);
         assert!(mounts.hear_stuck(&Problem::ScannerImage("ErrImageNeverPull: ".to_owned())));
         assert!(matches!(mounts.problem(), Some(Problem::NotMounted { named: 0, .. })));
+    }
+
+    #[test]
+    fn a_mount_that_comes_about_after_all_is_no_problem() {
+        let mut mounts = mounts(&["sha256:1"], false);
+        assert!(mounts.hear_stuck(&Problem::Setup("CreateContainerError: sha256:1 not found".to_owned())));
+        mounts.have_started();
+        assert!(mounts.problem().is_none() && mounts.settled_at().is_none());
     }
 
     #[test]

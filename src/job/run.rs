@@ -455,6 +455,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
             self.unschedulable = None;
             self.room_ends = None;
             self.start_ends = None;
+            self.mounts.have_started();
             self.open_log(Part { follow: true, since: None, after: Duration::ZERO });
         }
     }

@@ -17,6 +17,7 @@ mod passing;
 
 use serde::{Deserialize, Serialize};
 
+use super::filling::fill_at;
 use super::{Assembly, Cataloger, Evidence, Squashed, Want};
 use crate::package::{Location, Package, PackageType};
 use crate::tree::{Entry, GapCause, ReadAt, Source};
@@ -119,15 +120,7 @@ impl Bytes for Anywhere<'_> {
     fn bytes(&mut self, at: u64, length: usize) -> Result<Vec<u8>, GapCause> {
         let rest = usize::try_from(self.size().saturating_sub(at)).unwrap_or(usize::MAX);
         let mut bytes = vec![0; length.min(rest)];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            let Some(next) = at.checked_add(u64_of(filled)) else { break };
-            let count = self.0.read_at(&mut bytes[filled..], next);
-            match count.map_err(GapCause::from)? {
-                0 => break,
-                count => filled += count,
-            }
-        }
+        let filled = fill_at(self.0, &mut bytes, at)?;
         bytes.truncate(filled);
         Ok(bytes)
     }

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use memory::Memory;
 pub use memory::Scratch;
 
+use super::filling::fill;
 use super::{CATALOGERS, Cataloger, Evidence, Record, Want};
 use crate::tree::record::{Found, RecordBuilder};
 use crate::tree::squash::{Served, Target};
@@ -279,15 +280,7 @@ fn read_file(entry: &Entry, file: &mut dyn Content, context: ReadContext<'_>) ->
 /// The first bytes of a file. One read, where one is enough: most files of an image are looked at and no more.
 fn read_head(file: &mut dyn Content) -> io::Result<Vec<u8>> {
     let mut head = vec![0; usize::try_from(file.size()).unwrap_or(HEAD).min(HEAD)];
-    let mut filled = 0;
-    while filled < head.len() {
-        match file.read(&mut head[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    let filled = fill(file, &mut head)?;
     head.truncate(filled);
     Ok(head)
 }

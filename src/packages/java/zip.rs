@@ -9,6 +9,7 @@ use std::io::{self, BufReader, Read};
 
 use flate2::bufread::DeflateDecoder;
 
+use super::super::filling::{fill, fill_at};
 use super::super::lines::Cursor;
 use crate::tree::{GapCause, ReadAt};
 
@@ -244,30 +245,9 @@ fn last(file: &dyn ReadAt, count: usize) -> Result<(u64, Vec<u8>), GapCause> {
 /// Bytes at a place; fewer only at the end of the file.
 fn filled(file: &dyn ReadAt, at: u64, count: usize) -> Result<Vec<u8>, GapCause> {
     let mut bytes = vec![0; count];
-    let mut filled = 0;
-    while filled < count {
-        let Some(next) = at.checked_add(u64_of(filled)) else { break };
-        match file.read_at(&mut bytes[filled..], next)? {
-            0 => break,
-            read => filled += read,
-        }
-    }
+    let filled = fill_at(file, &mut bytes, at)?;
     bytes.truncate(filled);
     Ok(bytes)
-}
-
-/// Fills the bytes as far as there are any, and says how far.
-fn fill(reader: &mut impl Read, bytes: &mut [u8]) -> Result<usize, GapCause> {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match reader.read(&mut bytes[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(filled)
 }
 
 /// A number of up to eight bytes, the lowest first; what lies outside counts as zero.

@@ -3,10 +3,11 @@
 //! setuptools writes eggs with Python's `zipfile`, which puts the sizes before each member, so the zip is read from its front and
 //! nothing of it is held in memory but the one member that matters. PKWARE APPNOTE 6.3, section 4.3.7.
 
-use std::io::{self, Read};
+use std::io::Read;
 
 use flate2::read::DeflateDecoder;
 
+use super::super::filling::fill;
 use crate::tree::{Content, GapCause};
 
 /// The member that holds the metadata.
@@ -26,7 +27,7 @@ pub(super) fn metadata(egg: &mut dyn Content, cap: u64) -> Result<Option<Vec<u8>
     let mut position = 0_u64;
     for number in 0..MEMBERS {
         let mut header = [0; HEADER];
-        let is_whole = fill(egg, &mut header)?;
+        let is_whole = fill(egg, &mut header)? == header.len();
         if number == 0 && !header.starts_with(SIGNATURE) {
             return Ok(None);
         }
@@ -37,7 +38,7 @@ pub(super) fn metadata(egg: &mut dyn Content, cap: u64) -> Result<Option<Vec<u8>
         let method = u16_at(&header, 8);
         let size = u64::from(u32::from(u16_at(&header, 18)) | u32::from(u16_at(&header, 20)) << 16);
         let mut name = vec![0; usize::from(u16_at(&header, 26))];
-        if !fill(egg, &mut name)? {
+        if fill(egg, &mut name)? < name.len() {
             break;
         }
         let data = position + as_u64(HEADER + name.len()) + u64::from(u16_at(&header, 28));
@@ -64,20 +65,6 @@ fn inflate(member: impl Read, method: u16, cap: u64) -> Result<Vec<u8>, GapCause
     read?;
     let size = as_u64(bytes.len());
     if size > cap { Err(GapCause::TooLarge { size, cap }) } else { Ok(bytes) }
-}
-
-/// Fills the bytes; false where the file ends before.
-fn fill(egg: &mut dyn Content, bytes: &mut [u8]) -> Result<bool, GapCause> {
-    let mut filled = 0;
-    while filled < bytes.len() {
-        match egg.read(&mut bytes[filled..]) {
-            Ok(0) => return Ok(false),
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(true)
 }
 
 fn u16_at(header: &[u8; HEADER], at: usize) -> u16 {

@@ -4,8 +4,9 @@
 //! neither its name nor its length says that it holds something: that does a frame that ends a transaction, and whose checksum
 //! and that of all before it are right.
 
-use std::io::{self, Read};
+use std::io::Read;
 
+use super::super::filling::fill;
 use crate::tree::GapCause;
 
 /// The first bytes; the last bit is the order of the bytes in checksums.
@@ -19,7 +20,7 @@ const FRAME: usize = 24;
 /// Whether a log holds changes that a reader of the database would see.
 pub(super) fn holds_changes(log: &mut dyn Read) -> Result<bool, GapCause> {
     let mut header = [0; HEADER];
-    if !fill(log, &mut header)? || word(&header, 0) & !1 != MAGIC {
+    if fill(log, &mut header)? < header.len() || word(&header, 0) & !1 != MAGIC {
         return Ok(false);
     }
     let mut sum = Checksum { is_big_endian: header[3] & 1 != 0, low: 0, high: 0 };
@@ -33,7 +34,7 @@ pub(super) fn holds_changes(log: &mut dyn Read) -> Result<bool, GapCause> {
     }
     let salt = &header[16..24];
     let mut frame = vec![0; FRAME + page];
-    while fill(log, &mut frame)? {
+    while fill(log, &mut frame)? == frame.len() {
         sum.add(&frame[..8]);
         sum.add(&frame[FRAME..]);
         if word(&frame, 0) == 0 || frame[8..16] != *salt || !sum.is(&frame[16..FRAME]) {
@@ -45,20 +46,6 @@ pub(super) fn holds_changes(log: &mut dyn Read) -> Result<bool, GapCause> {
         }
     }
     Ok(false)
-}
-
-/// Fills a buffer; false if less is left.
-fn fill(log: &mut dyn Read, buf: &mut [u8]) -> Result<bool, GapCause> {
-    let mut filled = 0;
-    while filled < buf.len() {
-        match log.read(&mut buf[filled..]) {
-            Ok(0) => return Ok(false),
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(true)
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {

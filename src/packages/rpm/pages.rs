@@ -3,6 +3,7 @@
 //! Whatever a page is referred to as, there is one way to it. So a file that leads in circles ends as damage, and no file can ask
 //! for more work, or give more bytes, than it has pages.
 
+use super::super::filling::fill_at;
 use crate::tree::{GapCause, ReadAt};
 
 /// Most bytes of the header of one package. That of a package of some 100,000 files has about 10 MB.
@@ -74,15 +75,8 @@ impl<'a> Pages<'a> {
 
 /// Fills a buffer, or the file is cut off.
 pub(super) fn read_full(file: &dyn ReadAt, buf: &mut [u8], at: u64) -> Result<(), GapCause> {
-    let mut filled = 0;
-    while filled < buf.len() {
-        match file.read_at(&mut buf[filled..], at.saturating_add(wide(filled))) {
-            Ok(0) => return Err(damaged("it is cut off")),
-            Ok(count) => filled += count,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
+    let filled = fill_at(file, buf, at)?;
+    if filled < buf.len() { Err(damaged("it is cut off")) } else { Ok(()) }
 }
 
 pub(super) fn damaged(how: &str) -> GapCause {
