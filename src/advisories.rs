@@ -1,12 +1,14 @@
 //! What is known to be vulnerable, and how packages are held against it.
 //!
 //! ```text
-//! AdvisorySource (osv, later also the compiled artifact) -> Advisory -> Index -> matching -> findings
+//! OsvSource -> Advisory -> Compiler -> Partition, one for each ecosystem -> Index -> matching -> findings
 //! ```
 //!
 //! A source gives records of the packages that are asked for, and no others: [`wanted`](matching::wanted) says
-//! which ones the SBOMs need. The index answers by ecosystem and name. Everything but the sources is pure.
+//! which ones the SBOMs need. They are compiled into one form, for a run in memory or once for all in files, which
+//! answers by ecosystem and name. Everything but the source and the files is pure.
 
+mod bytes;
 pub mod ecosystem;
 pub mod index;
 pub mod matching;
@@ -14,18 +16,22 @@ pub mod modules;
 pub mod osv;
 pub mod ranges;
 pub mod rating;
+mod table;
 pub mod versions;
 mod wanted;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
 pub use ecosystem::Ecosystem;
-pub use index::Index;
+pub use index::{Header, Holds, Index, Partition, Text};
 pub use osv::OsvSource;
+pub use table::TableError;
 pub use wanted::Wanted;
 
+use index::Compiler;
 use modules::Streams;
 use ranges::Interval;
 use rating::Rating;
@@ -62,6 +68,8 @@ pub struct Advisory {
     pub vulnerabilities: Vec<String>,
     /// All its other ids: `aliases`, `upstream` and `related`, sorted. Empty where `affected` is.
     pub aliases: Vec<String>,
+    /// What it says to people. Empty where `affected` is.
+    pub text: Text,
     /// The wanted packages it affects. Without any it only counts as a sign that there are data.
     pub affected: Vec<Affected>,
 }
@@ -76,21 +84,21 @@ pub struct Affected {
     /// The streams of modules that it speaks of; none for packages of no module.
     pub streams: Option<Streams>,
     /// The affected versions.
-    pub versions: AffectedVersions,
+    pub versions: AffectedVersions<'static>,
     /// How bad, and who said so.
     pub rating: Option<Rating>,
 }
 
 /// Which versions of a package are affected.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AffectedVersions {
+pub enum AffectedVersions<'a> {
     /// Those in one of the intervals.
-    Ranges(Vec<Interval>),
+    Ranges(Vec<Interval<'a>>),
     /// Those in one of the intervals, which are in the numbers of a project's releases and not of its Go module:
     /// a pseudo-version cannot be told to be in them or not.
-    Releases(Vec<Interval>),
-    /// Exactly these: the record has no range that can be evaluated.
-    Listed(BTreeSet<String>),
+    Releases(Vec<Interval<'a>>),
+    /// Exactly these, in the order of their text: the record has no range that can be evaluated.
+    Listed(Vec<Cow<'a, str>>),
 }
 
 /// Advisories could not be read.
@@ -132,6 +140,9 @@ pub enum SourceError {
         /// How many are accepted.
         limit: usize,
     },
+    /// What was read cannot be put into an index.
+    #[error("the records cannot be compiled")]
+    Compile(#[source] TableError),
     /// No advisory at all.
     #[error("no OSV records in {path}: expected <ecosystem>/all.zip, *.zip or *.json")]
     Empty {
@@ -142,10 +153,12 @@ pub enum SourceError {
 
 /// Reads what is wanted of a source into an index.
 pub fn load(source: &dyn AdvisorySource, wanted: &Wanted) -> Result<Index, SourceError> {
-    let mut builder = index::Builder::new(source.name());
     if wanted.is_empty() {
-        return Ok(builder.finish(Vec::new()));
+        return Ok(Index::new(source.name(), [], Vec::new()));
     }
-    let summary = source.records(wanted, &mut |advisory| builder.add(advisory))?;
-    Ok(builder.finish(summary.notes))
+    let mut compiler = Compiler::default();
+    let mut notes = source.records(wanted, &mut |advisory| compiler.add(advisory))?.notes;
+    let (compiled, more) = compiler.finish();
+    notes.extend(more);
+    Index::in_memory(source.name(), &compiled, notes).map_err(SourceError::Compile)
 }

@@ -1,6 +1,9 @@
 //! From bills of materials to a report, without a cluster: the same matching and the same report as a scan's. Pure.
 
-use crate::advisories::{Index, Wanted, matching};
+use std::collections::BTreeSet;
+
+use crate::advisories::matching::{self, Matches, Texts};
+use crate::advisories::{Ecosystem, Index, Wanted};
 use crate::coverage::State;
 use crate::report::{ContainerReport, DOCUMENT, Filter, ImageReport, REPORT_VERSION, Report, ScanInfo};
 use crate::sbom::{Document, Gap};
@@ -24,11 +27,22 @@ pub fn wanted(given: &[Given]) -> Wanted {
 }
 
 /// Holds the packages of all documents against an index: one image for each document, and one entry of kind
-/// [`DOCUMENT`] that uses it.
+/// [`DOCUMENT`] that uses it. Also gives the ecosystems whose index turned out to be damaged.
 #[must_use]
-pub fn report(mut given: Vec<Given>, index: &Index, scan: ScanInfo) -> Report {
+pub fn report(
+    mut given: Vec<Given>,
+    index: &Index,
+    texts: Texts,
+    scan: ScanInfo,
+) -> (Report, BTreeSet<Ecosystem>) {
     given.sort_by(|a, b| a.file.cmp(&b.file));
-    let images: Vec<ImageReport> = given.iter().map(|given| image(&given.document, index)).collect();
+    let mut damaged = BTreeSet::new();
+    let image = |given: &Given| {
+        let mut matches = matching::match_sbom(&given.document.sbom, index, texts);
+        damaged.append(&mut matches.damaged);
+        image(&given.document, matches)
+    };
+    let images: Vec<ImageReport> = given.iter().map(image).collect();
     let containers = given.into_iter().zip(&images).enumerate().map(|(number, (given, image))| {
         let reference = || image.reference.as_ref().map(ToString::to_string);
         ContainerReport {
@@ -42,7 +56,7 @@ pub fn report(mut given: Vec<Given>, index: &Index, scan: ScanInfo) -> Report {
             image_index: Some(number),
         }
     });
-    Report {
+    let report = Report {
         version: REPORT_VERSION,
         scan,
         advisories: index.info(),
@@ -50,12 +64,12 @@ pub fn report(mut given: Vec<Given>, index: &Index, scan: ScanInfo) -> Report {
         images,
         notes: index.notes().to_vec(),
         filter: Filter::default(),
-    }
+    };
+    (report, damaged)
 }
 
-fn image(document: &Document, index: &Index) -> ImageReport {
+fn image(document: &Document, matches: Matches) -> ImageReport {
     let Document { sbom, subject, name: _, unread } = document;
-    let matches = matching::match_sbom(sbom, index);
     let gaps: Vec<String> = unread.in_words().chain(in_words(&sbom.gaps)).collect();
     ImageReport {
         reference: subject.reference.clone(),
@@ -111,7 +125,7 @@ mod tests {
                 "metadata": {"component": {"type": "file", "name": "./src"}},
                 "components": [{"type": "library", "name": "left"}]}),
         );
-        let report = report(vec![of_image, of_folder], &Index::empty(), scan());
+        let (report, _) = report(vec![of_image, of_folder], &Index::empty(), Texts::Left, scan());
         let entries: Vec<_> = report
             .containers
             .iter()
@@ -139,7 +153,7 @@ mod tests {
         let properties: Vec<_> =
             (0..5).flat_map(|number| [property(number, "path"), property(number, "reason")]).collect();
         let json = serde_json::json!({"bomFormat": "CycloneDX", "metadata": {"properties": properties}});
-        let report = report(vec![given("a.json", &json)], &Index::empty(), scan());
+        let (report, _) = report(vec![given("a.json", &json)], &Index::empty(), Texts::Left, scan());
         assert_eq!(
             report.images[0].state.reason(),
             Some("path0: reason0; path1: reason1; path2: reason2; 2 more that the document names")

@@ -32,6 +32,12 @@ pub struct Finding {
     pub matched_as: Option<String>,
     /// The range that holds the version, for example `>= 0, < 1.2.3-1`.
     pub range: String,
+    /// What the advisory says in a line, where the form of the report has room for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// Addresses of pages about it, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<String>,
     /// Where in the image.
     pub locations: Vec<Location>,
 }
@@ -45,4 +51,7 @@ pub struct AdvisoryInfo {
     pub ecosystems: BTreeMap<String, usize>,
     /// Newest `modified` of all records, RFC 3339.
     pub newest: Option<String>,
+    /// When the oldest of them were last known to be all that there were, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
 }

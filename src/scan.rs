@@ -15,12 +15,13 @@ use tokio_util::sync::CancellationToken;
 
 pub use coordinate::KeepJobs;
 
-use crate::advisories::{self, Index, OsvSource, SourceError, matching};
+use crate::advisories::matching::{self, Texts};
+use crate::advisories::{self, Index, OsvSource, SourceError};
 use crate::cluster::{self, Connection, DiscoverError, Scope};
 use crate::job::{self, CleanUpError, JobSettings};
 use crate::plan::{self, PlanOptions, Read};
 use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
-use assemble::{Assembly, assemble};
+use assemble::{Assembled, Assembly, assemble};
 use coordinate::{Coordination, coordinate};
 
 /// How long leaving things tidy may take after an interruption.
@@ -51,6 +52,8 @@ pub struct ScanConfig {
     pub keep_jobs: KeepJobs,
     /// Raw OSV records: a directory or a zip. Without it nothing is matched.
     pub advisories: Option<PathBuf>,
+    /// Whether findings get the texts of their advisories.
+    pub texts: Texts,
 }
 
 /// What happens on the way, for whoever watches.
@@ -207,8 +210,13 @@ pub async fn scan(
         duration_ms: u64::try_from(started.1.elapsed().as_millis()).unwrap_or(u64::MAX),
         scope: config.scope.in_words(),
     };
-    let (containers, images) =
-        assemble(&Assembly { containers: &discovery.containers, plan: &plan, ends: &read.ends, index: &index });
+    let Assembled { containers, images, damaged: _ } = assemble(&Assembly {
+        containers: &discovery.containers,
+        plan: &plan,
+        ends: &read.ends,
+        index: &index,
+        texts: config.texts,
+    });
     stages.over("match");
     Ok(Report {
         version: REPORT_VERSION,

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use clarity::advisories::matching::{match_sbom, wanted};
+use clarity::advisories::matching::{Texts, match_sbom, wanted};
 use clarity::advisories::{Index, OsvSource, load};
 use clarity::package::{Distro, Package, PackageType, SourcePackage};
 use clarity::sbom::Sbom;
@@ -114,7 +114,7 @@ fn findings_are_what_dpkg_and_the_records_imply() {
         let distro =
             Distro { id: "debian".to_owned(), version_id: Some(release.to_owned()), ..Distro::default() };
         let sbom = Sbom { distro: Some(distro), packages, gaps: Vec::new() };
-        let matches = match_sbom(&sbom, &index(&sbom));
+        let matches = match_sbom(&sbom, &index(&sbom), Texts::Left);
         assert_eq!(matches.without_data, [""; 0]);
         let mut found = Implied::new();
         for finding in &matches.findings {
@@ -137,13 +137,13 @@ fn fixed_version_of_a_finding_is_clean() {
             Distro { id: "debian".to_owned(), version_id: Some(release.to_owned()), ..Distro::default() };
         let sbom = Sbom { distro: Some(distro), packages: packages(&status(&said)), gaps: Vec::new() };
         let index = index(&sbom);
-        for finding in match_sbom(&sbom, &index).findings {
+        for finding in match_sbom(&sbom, &index, Texts::Left).findings {
             let Some(fixed) = &finding.fixed else { continue };
             let package = sbom.packages.iter().find(|package| package.name == finding.package).expect("found");
             let mut upgraded = package.clone();
             upgraded.source.as_mut().expect("every package has one").version.clone_from(fixed);
             let after = Sbom { packages: vec![upgraded], ..sbom.clone() };
-            let left = match_sbom(&after, &index).findings;
+            let left = match_sbom(&after, &index, Texts::Left).findings;
             // A record without a fix may still be about it.
             let is_left =
                 left.iter().any(|left| left.vulnerability == finding.vulnerability && left.fixed.is_some());
@@ -167,7 +167,7 @@ fn alpine_image_has_its_known_vulnerabilities() {
         package("zlib", "1.3.1-r0", "zlib"),
     ];
     let sbom = Sbom { distro: Some(distro), packages, gaps: Vec::new() };
-    let findings = match_sbom(&sbom, &index(&sbom)).findings;
+    let findings = match_sbom(&sbom, &index(&sbom), Texts::Left).findings;
     let found: Vec<(&str, &str, Option<&str>)> =
         findings.iter().map(|f| (f.package.as_str(), f.vulnerability.as_str(), f.fixed.as_deref())).collect();
     assert_eq!(

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use clarity::advisories::matching::{Matches, match_sbom, wanted};
+use clarity::advisories::matching::{Matches, Texts, match_sbom, wanted};
 use clarity::advisories::{OsvSource, load};
 use clarity::package::{Package, PackageType};
 use clarity::packages::{self, ReadContext};
@@ -26,7 +26,7 @@ fn matches_of(sbom: &Sbom) -> Matches {
     let source = OsvSource::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/osv")).expect("records");
     let index = load(&source, &wanted([sbom])).expect("readable records");
     assert_eq!(index.notes(), [""; 0]);
-    match_sbom(sbom, &index)
+    match_sbom(sbom, &index, Texts::Left)
 }
 
 /// Lines of `name version: vulnerability fixed, …`, nothing after the colon for what is clean.

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use clarity::advisories::matching::{Matches, match_sbom, wanted};
+use clarity::advisories::matching::{Matches, Texts, match_sbom, wanted};
 use clarity::advisories::{OsvSource, load};
 use clarity::finding::Finding;
 use clarity::package::{Distro, Package, PackageType, SourcePackage};
@@ -44,7 +44,7 @@ fn sbom(distro: (&str, &str), vendor: &str, packages: &[&str]) -> Sbom {
 fn matches_of(sbom: &Sbom, records: &Path) -> Matches {
     let index = load(&OsvSource::open(records).expect("records"), &wanted([sbom])).expect("readable records");
     assert_eq!(index.notes(), [""; 0]);
-    match_sbom(sbom, &index)
+    match_sbom(sbom, &index, Texts::Left)
 }
 
 fn matches(sbom: &Sbom) -> Matches {

@@ -12,15 +12,16 @@
 mod look_up;
 mod undecided;
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ecosystem::{self, Ecosystem};
-use super::index::{Entry, Index};
+use super::index::{Entries, Entry, Identity, Index, Partition};
 use super::modules::{self, Relation, Streams};
 use super::rating::Rating;
 use super::versions::Comparator;
-use super::{AffectedVersions, Wanted};
+use super::{AffectedVersions, TableError, Text, Wanted};
 use crate::finding::Finding;
 use crate::package::{Distro, Package, PackageType};
 use crate::sbom::Sbom;
@@ -36,15 +37,27 @@ pub struct Matches {
     /// Ecosystems of its packages for which there were no advisories, and packages of which too little is known to
     /// tell: "no data", not "clean".
     pub without_data: Vec<String>,
+    /// Ecosystems whose index turned out to be damaged: nothing that it said is in the findings.
+    pub damaged: BTreeSet<Ecosystem>,
+}
+
+/// Whether findings get the texts of their advisories, which cost more to read than all the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Texts {
+    /// They do.
+    Shown,
+    /// They do not.
+    Left,
 }
 
 /// An advisory that affects an installed version, and the range that says so.
-#[derive(Clone)]
 struct Hit<'a> {
-    entry: &'a Entry,
+    advisory: u32,
+    identity: Identity,
+    rating: Option<usize>,
     look_up: &'a LookUp<'a>,
     range: String,
-    fixed: Option<&'a str>,
+    fixed: Option<String>,
 }
 
 /// A package that is held against advisories.
@@ -53,6 +66,14 @@ struct Subject<'a> {
     look_ups: Vec<LookUp<'a>>,
     comparator: Comparator,
     streams: Option<Streams>,
+}
+
+/// What packages are held against.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    partition: &'a Partition,
+    distro: Option<&'a Distro>,
+    texts: Texts,
 }
 
 /// What the advisories say about one package.
@@ -85,24 +106,35 @@ fn not_owned(sbom: &Sbom) -> impl Iterator<Item = &Package> {
 
 /// Holds the packages of an SBOM against an index.
 #[must_use]
-pub fn match_sbom(sbom: &Sbom, index: &Index) -> Matches {
+pub fn match_sbom(sbom: &Sbom, index: &Index, texts: Texts) -> Matches {
     let distro = sbom.distro.as_ref();
-    let mut findings = Vec::new();
+    let mut findings: Vec<(&Ecosystem, Finding)> = Vec::new();
+    let mut damaged = BTreeSet::new();
     let mut without_data = BTreeSet::new();
     let mut undecided = Undecided::default();
-    let mut covered: BTreeMap<PackageType, Option<(Ecosystem, Comparator)>> = BTreeMap::new();
+    let mut covered: BTreeMap<PackageType, Option<(&Partition, Comparator)>> = BTreeMap::new();
     for package in not_owned(sbom) {
         let known = covered.entry(package.package_type).or_insert_with_key(|kind| {
-            let found = covered_ecosystem(*kind, distro, index);
+            let found = covering(*kind, distro, index);
             found.map_err(|name| without_data.insert(name)).ok()
         });
-        let Some((ecosystem, comparator)) = known else { continue };
-        let judgement = Subject::new(package, ecosystem, *comparator).judge(ecosystem, index, distro);
-        findings.extend(judgement.findings);
+        let Some((partition, comparator)) = known else { continue };
+        let ecosystem = partition.ecosystem();
+        let subject = Subject::new(package, ecosystem, *comparator);
+        let Ok(judgement) = subject.judge(&Place { partition, distro, texts }) else {
+            damaged.insert(ecosystem.clone());
+            *known = None;
+            continue;
+        };
+        findings.extend(judgement.findings.into_iter().map(|finding| (ecosystem, finding)));
         if let Some(lack) = judgement.lack {
             undecided.add(ecosystem, lack, package);
         }
     }
+    without_data.extend(damaged.iter().map(|ecosystem| format!("{ecosystem}, whose index is damaged")));
+    // Half of what an index says would look like all of it.
+    let trusted = findings.into_iter().filter(|(ecosystem, _)| !damaged.contains(ecosystem));
+    let mut findings: Vec<Finding> = trusted.map(|(_, finding)| finding).collect();
     without_data.extend(undecided.in_words());
     // A distribution whose packages nobody here can read looks like one without packages.
     let has_own = sbom.packages.iter().any(|package| package.package_type.is_of_distribution());
@@ -110,21 +142,19 @@ pub fn match_sbom(sbom: &Sbom, index: &Index) -> Matches {
         without_data.insert(ecosystem::describe(distro));
     }
     findings.sort_by(|a, b| rank(a).cmp(&rank(b)));
-    Matches { findings, without_data: without_data.into_iter().collect() }
+    Matches { findings, without_data: without_data.into_iter().collect(), damaged }
 }
 
-/// The ecosystem of a kind of package, if its versions can be ordered and there are advisories for it; otherwise the
-/// name that is reported as without data.
-fn covered_ecosystem(
+/// The index of a kind of package, if its versions can be ordered and there are advisories for it; otherwise the name
+/// that is reported as without data.
+fn covering<'a>(
     package_type: PackageType,
     distro: Option<&Distro>,
-    index: &Index,
-) -> Result<(Ecosystem, Comparator), String> {
+    index: &'a Index,
+) -> Result<(&'a Partition, Comparator), String> {
     let ecosystem = Ecosystem::of(package_type, distro)?;
-    match Comparator::of(&ecosystem) {
-        Some(comparator) if index.covers(&ecosystem) => Ok((ecosystem, comparator)),
-        _ => Err(ecosystem.to_string()),
-    }
+    let covering = Comparator::of(&ecosystem).zip(index.partition(&ecosystem));
+    covering.map(|(comparator, partition)| (partition, comparator)).ok_or_else(|| ecosystem.to_string())
 }
 
 fn is_readable(distro: &Distro) -> bool {
@@ -143,92 +173,131 @@ impl<'a> Subject<'a> {
         Self { package, look_ups, comparator, streams: Streams::of_package(package) }
     }
 
-    fn judge(&self, ecosystem: &Ecosystem, index: &Index, distro: Option<&Distro>) -> Judgement {
-        let package = self.package;
-        let entries = |look_up: &LookUp<'_>| index.entries(ecosystem, &look_up.name);
-        let is_known = self.look_ups.iter().any(|look_up| !entries(look_up).is_empty());
-        let only = |lack: Option<Lack>| Judgement { lack, ..Judgement::default() };
+    fn judge(&self, place: &Place<'_>) -> Result<Judgement, TableError> {
+        let (package, partition) = (self.package, place.partition);
+        let only = |lack: Option<Lack>| Ok(Judgement { lack, ..Judgement::default() });
         if package.package_type == PackageType::Maven && !package.name.contains(':') {
-            let mut of_any_group = index.entries_of_artifact(ecosystem, &package.name);
-            return only(of_any_group.any(|entry| self.may_be_affected(entry)).then_some(Lack::Group));
+            return only(self.may_be_of_a_group(partition)?.then_some(Lack::Group));
         }
-        if !is_known {
-            return Judgement::default();
+        let mut said: Vec<(&LookUp<'_>, Entries)> = Vec::new();
+        for look_up in &self.look_ups {
+            said.extend(partition.entries(&look_up.name)?.map(|entries| (look_up, entries)));
+        }
+        if said.is_empty() {
+            return Ok(Judgement::default());
         }
         if !undecided::has_version(package) {
             return only(Some(Lack::Version));
         }
-        if look_up::is_of_other_vendor(package, ecosystem) {
+        if look_up::is_of_other_vendor(package, partition.ecosystem()) {
             return only(Some(Lack::Vendor));
         }
         let mut lack = None;
         let mut hits = Vec::new();
-        for look_up in &self.look_ups {
-            for entry in entries(look_up) {
-                if !undecided::is_decided(entry, look_up.version) {
+        for (look_up, entries) in &said {
+            for entry in entries.iter() {
+                let entry = entry?;
+                if !undecided::is_decided(&entry, look_up.version) {
                     lack = Some(Lack::Version);
                 }
-                let Some(hit) = Hit::find(entry, look_up, self.comparator) else { continue };
+                let Some((range, fixed)) = affected_range(&entry, look_up.version, self.comparator) else {
+                    continue;
+                };
                 match modules::relation(self.streams.as_ref(), entry.streams.as_ref()) {
-                    Relation::Same => hits.push(hit),
+                    Relation::Same => hits.push(Hit {
+                        advisory: entry.advisory,
+                        identity: partition.identity(entry.advisory)?,
+                        rating: entry.rating,
+                        look_up,
+                        range,
+                        fixed,
+                    }),
                     Relation::Other => {}
                     Relation::Unknown => lack = Some(Lack::Stream),
                 }
             }
         }
-        Judgement { findings: self.findings(&hits, distro), lack }
+        Ok(Judgement { findings: self.findings(&hits, place)?, lack })
     }
 
-    /// Whether an advisory would affect it, were it the package that is meant.
-    fn may_be_affected(&self, entry: &Entry) -> bool {
-        let is_hit = |look_up| Hit::find(entry, look_up, self.comparator).is_some();
-        !undecided::has_version(self.package) || self.look_ups.iter().any(is_hit)
-    }
-
-    fn findings(&self, hits: &[Hit<'_>], distro: Option<&Distro>) -> Vec<Finding> {
-        let Self { package, comparator, .. } = self;
-        let mut by_vulnerability: BTreeMap<&str, Vec<Hit<'_>>> = BTreeMap::new();
-        for hit in hits {
-            for vulnerability in &hit.entry.advisory.vulnerabilities {
-                by_vulnerability.entry(vulnerability).or_default().push(hit.clone());
+    /// Whether an advisory would affect an artifact of Maven, were it of the group that is meant.
+    fn may_be_of_a_group(&self, partition: &Partition) -> Result<bool, TableError> {
+        let has_version = undecided::has_version(self.package);
+        for entries in partition.entries_of_artifact(&self.package.name)? {
+            for entry in entries.iter() {
+                let entry = entry?;
+                let is_affected =
+                    |look_up: &LookUp<'_>| affected_range(&entry, look_up.version, self.comparator).is_some();
+                if !has_version || self.look_ups.iter().any(is_affected) {
+                    return Ok(true);
+                }
             }
         }
-        let finding = |(vulnerability, hits): (&str, Vec<Hit<'_>>)| {
+        Ok(false)
+    }
+
+    fn findings(&self, hits: &[Hit<'_>], place: &Place<'_>) -> Result<Vec<Finding>, TableError> {
+        let Self { package, comparator, .. } = self;
+        let mut by_vulnerability: BTreeMap<&str, Vec<&Hit<'_>>> = BTreeMap::new();
+        for hit in hits {
+            for vulnerability in &hit.identity.vulnerabilities {
+                by_vulnerability.entry(vulnerability).or_default().push(hit);
+            }
+        }
+        let finding = |(vulnerability, hits): (&str, Vec<&Hit<'_>>)| {
             let deciding = deciding(&hits, *comparator)?;
-            let rating = hits.iter().filter_map(|hit| hit.entry.rating.as_ref()).max();
-            Some(Finding {
+            let rating = hits.iter().filter_map(|hit| hit.rating()).max();
+            let text = match place.texts {
+                Texts::Shown => place.partition.text(deciding.advisory),
+                Texts::Left => Ok(Text::default()),
+            };
+            let text = match text {
+                Ok(text) => text,
+                Err(error) => return Some(Err(error)),
+            };
+            Some(Ok(Finding {
                 vulnerability: vulnerability.to_owned(),
-                advisory: deciding.entry.advisory.id.clone(),
-                aliases: aliases(vulnerability, &deciding.entry.advisory.id, &hits),
+                advisory: deciding.identity.id.clone(),
+                aliases: aliases(vulnerability, &deciding.identity.id, &hits),
                 package: package.name.clone(),
                 installed: package.version.clone(),
-                purl: package.purl(distro),
-                fixed: deciding.fixed.map(ToOwned::to_owned),
+                purl: package.purl(place.distro),
+                fixed: deciding.fixed.clone(),
                 severity: rating.map_or(Severity::Unknown, |rating| rating.severity),
                 severity_source: rating.map(|Rating { source, .. }| source.clone()),
                 matched_as: deciding.look_up.unless_own(package),
                 range: deciding.range.clone(),
+                summary: text.summary,
+                references: text.references,
                 locations: package.locations.clone(),
-            })
+            }))
         };
         by_vulnerability.into_iter().filter_map(finding).collect()
     }
 }
 
-impl<'a> Hit<'a> {
-    fn find(entry: &'a Entry, look_up: &'a LookUp<'a>, comparator: Comparator) -> Option<Self> {
-        let version = look_up.version;
-        match &entry.versions {
-            AffectedVersions::Listed(versions) => {
-                let is_it = |listed: &&String| comparator.compare_installed(version, listed).is_eq();
-                let listed = versions.iter().find(is_it)?;
-                Some(Self { entry, look_up, range: format!("= {listed}"), fixed: None })
-            }
-            AffectedVersions::Releases(_) if !undecided::is_decided(entry, version) => None,
-            AffectedVersions::Ranges(intervals) | AffectedVersions::Releases(intervals) => {
-                let interval = intervals.iter().find(|interval| interval.contains(version, comparator))?;
-                Some(Self { entry, look_up, range: interval.to_string(), fixed: interval.fixed() })
-            }
+impl Hit<'_> {
+    fn rating(&self) -> Option<&Rating> {
+        self.identity.ratings.get(self.rating?)
+    }
+}
+
+/// The range that an installed version is in, in words, and the version that ends it, if that fixes it.
+fn affected_range(
+    entry: &Entry<'_>,
+    version: &str,
+    comparator: Comparator,
+) -> Option<(String, Option<String>)> {
+    match &entry.versions {
+        AffectedVersions::Listed(versions) => {
+            let is_it = |listed: &&Cow<'_, str>| comparator.compare_installed(version, listed).is_eq();
+            let listed = versions.iter().find(is_it)?;
+            Some((format!("= {listed}"), None))
+        }
+        AffectedVersions::Releases(_) if !undecided::is_decided(entry, version) => None,
+        AffectedVersions::Ranges(intervals) | AffectedVersions::Releases(intervals) => {
+            let interval = intervals.iter().find(|interval| interval.contains(version, comparator))?;
+            Some((interval.to_string(), interval.fixed().map(ToOwned::to_owned)))
         }
     }
 }
@@ -240,11 +309,11 @@ impl<'a> Hit<'a> {
 /// came after DSA-5576-1 since CVE-2023-6377 was still there, and DLA-3942-2 after DLA-3942-1 since that did not
 /// help a newer upstream version. The lowest would name a version that these very advisories call affected. What
 /// does not name a fix does not hide one that another names.
-fn deciding<'h, 'a>(hits: &'h [Hit<'a>], comparator: Comparator) -> Option<&'h Hit<'a>> {
+fn deciding<'h, 'a>(hits: &[&'h Hit<'a>], comparator: Comparator) -> Option<&'h Hit<'a>> {
     let mut of_advisory: BTreeMap<&str, &Hit<'_>> = BTreeMap::new();
     for hit in hits {
-        let lowest = of_advisory.entry(&hit.entry.advisory.id).or_insert(hit);
-        let is_lower = match (hit.fixed, lowest.fixed) {
+        let lowest = of_advisory.entry(&hit.identity.id).or_insert(hit);
+        let is_lower = match (&hit.fixed, &lowest.fixed) {
             (Some(new), Some(old)) => comparator.compare(new, old).is_lt(),
             (new, old) => new.is_some() && old.is_none(),
         };
@@ -252,7 +321,7 @@ fn deciding<'h, 'a>(hits: &'h [Hit<'a>], comparator: Comparator) -> Option<&'h H
             *lowest = hit;
         }
     }
-    let by_fix = |a: &&Hit<'_>, b: &&Hit<'_>| match (a.fixed, b.fixed) {
+    let by_fix = |a: &&Hit<'_>, b: &&Hit<'_>| match (&a.fixed, &b.fixed) {
         (Some(a), Some(b)) => comparator.compare(a, b),
         (a, b) => a.is_some().cmp(&b.is_some()),
     };
@@ -262,9 +331,9 @@ fn deciding<'h, 'a>(hits: &'h [Hit<'a>], comparator: Comparator) -> Option<&'h H
 
 /// All other ids of the advisories, but not the other vulnerabilities that they are about: those are findings of
 /// their own.
-fn aliases(vulnerability: &str, advisory: &str, hits: &[Hit<'_>]) -> Vec<String> {
+fn aliases(vulnerability: &str, advisory: &str, hits: &[&Hit<'_>]) -> Vec<String> {
     let mut ids: BTreeSet<&str> = BTreeSet::new();
-    for identity in hits.iter().map(|hit| &*hit.entry.advisory) {
+    for identity in hits.iter().map(|hit| &hit.identity) {
         let is_other = |id: &&str| *id != vulnerability && !identity.vulnerabilities.iter().any(|v| v == id);
         ids.extend(identity.aliases.iter().map(String::as_str).filter(is_other));
         ids.insert(&identity.id);

@@ -41,7 +41,7 @@ impl Streams {
     }
 
     /// The streams of what a record says about a package; none if it is of no module.
-    pub(super) fn of_record(versions: &AffectedVersions, summary: &str) -> Option<Self> {
+    pub(super) fn of_record(versions: &AffectedVersions<'_>, summary: &str) -> Option<Self> {
         let is_modular = match versions {
             AffectedVersions::Ranges(intervals) | AffectedVersions::Releases(intervals) => {
                 intervals.iter().flat_map(Interval::bounds).any(is_of_module)
@@ -53,9 +53,20 @@ impl Streams {
         is_modular.then(|| Self(streams.take(MAX_STREAMS).collect()))
     }
 
+    /// Each of them, sorted.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = &String> {
+        self.0.iter()
+    }
+
     /// Whether a package may be of several of them: then what is said about it more than once may be about each.
     pub(super) fn is_ambiguous(&self) -> bool {
         self.0.len() != 1
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Streams {
+    fn from_iter<T: IntoIterator<Item = &'a str>>(streams: T) -> Self {
+        Self(streams.into_iter().map(ToOwned::to_owned).collect())
     }
 }
 
@@ -96,7 +107,7 @@ mod tests {
     const MODULAR: &str = "1:18.20.8-1.module_el8.10.0+3858+6ad51f9f";
 
     fn said(fixed: &str, summary: &str) -> Option<Streams> {
-        let interval = Interval { introduced: None, end: End::Fixed(fixed.to_owned()) };
+        let interval = Interval { introduced: None, end: End::Fixed(fixed.into()) };
         Streams::of_record(&AffectedVersions::Ranges(vec![interval]), summary)
     }
 

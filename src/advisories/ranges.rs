@@ -1,5 +1,6 @@
 //! Ranges of affected versions. OSV schema, `affected[].ranges[]`, "Evaluation".
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -18,20 +19,20 @@ pub enum Event {
 
 /// Versions from one event to the next that ends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interval {
+pub struct Interval<'a> {
     /// The first affected version; none is minus infinity.
-    pub introduced: Option<String>,
+    pub introduced: Option<Cow<'a, str>>,
     /// Where it ends.
-    pub end: End,
+    pub end: End<'a>,
 }
 
 /// Where an interval of affected versions ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum End<'a> {
     /// Before this version, which is fixed.
-    Fixed(String),
+    Fixed(Cow<'a, str>),
     /// With this version.
-    LastAffected(String),
+    LastAffected(Cow<'a, str>),
     /// Nowhere: no fix is known.
     Never,
 }
@@ -46,7 +47,7 @@ impl Event {
     }
 }
 
-impl Interval {
+impl Interval<'_> {
     /// Whether it holds an installed version.
     #[must_use]
     pub fn contains(&self, version: &str, comparator: Comparator) -> bool {
@@ -80,7 +81,7 @@ impl Interval {
     #[must_use]
     pub fn from(mut self, version: &str, comparator: Comparator) -> Option<Self> {
         if self.introduced.as_deref().is_none_or(|introduced| comparator.compare(introduced, version).is_lt()) {
-            self.introduced = Some(version.to_owned());
+            self.introduced = Some(Cow::Owned(version.to_owned()));
         }
         let is_left = match &self.end {
             End::Fixed(fixed) => comparator.compare(fixed, version).is_gt(),
@@ -100,7 +101,7 @@ impl Interval {
     }
 }
 
-impl fmt::Display for Interval {
+impl fmt::Display for Interval<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, ">= {}", self.introduced.as_deref().unwrap_or("0"))?;
         match &self.end {
@@ -117,23 +118,23 @@ impl fmt::Display for Interval {
 /// since it ends after its version. `fixed: 0` is Alpine's way to say "never affected": no interval comes of it,
 /// also not for versions below zero (`0_alpha`).
 #[must_use]
-pub fn intervals(mut events: Vec<Event>, comparator: Comparator) -> Vec<Interval> {
+pub fn intervals(mut events: Vec<Event>, comparator: Comparator) -> Vec<Interval<'static>> {
     events.sort_by(|a, b| order(a, b, comparator));
     let mut intervals = Vec::new();
-    let mut open: Option<Option<String>> = None;
+    let mut open: Option<Option<Cow<'static, str>>> = None;
     for event in events {
         match event {
             Event::Introduced(version) => {
-                open.get_or_insert_with(|| (version != "0").then_some(version));
+                open.get_or_insert_with(|| (version != "0").then_some(Cow::Owned(version)));
             }
             Event::Fixed(fixed) => {
                 if let Some(introduced) = open.take().filter(|_| fixed != "0") {
-                    intervals.push(Interval { introduced, end: End::Fixed(fixed) });
+                    intervals.push(Interval { introduced, end: End::Fixed(Cow::Owned(fixed)) });
                 }
             }
             Event::LastAffected(last) => {
                 if let Some(introduced) = open.take() {
-                    intervals.push(Interval { introduced, end: End::LastAffected(last) });
+                    intervals.push(Interval { introduced, end: End::LastAffected(Cow::Owned(last)) });
                 }
             }
         }
@@ -200,7 +201,7 @@ mod tests {
     #[test]
     fn interval_can_be_cut_from_below() {
         let cut = |events: &[Event]| {
-            let cut = |interval: Interval| interval.from("2", Comparator::Dpkg);
+            let cut = |interval: Interval<'static>| interval.from("2", Comparator::Dpkg);
             intervals(events.to_vec(), Comparator::Dpkg)
                 .into_iter()
                 .filter_map(cut)

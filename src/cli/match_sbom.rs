@@ -83,7 +83,8 @@ pub(super) fn run(args: MatchArgs) -> Result<Exit, Explained> {
         duration_ms: u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX),
         scope: format!("match {}", names.join(" ")),
     };
-    place.show(documents::report(given, &index, scan))
+    let (report, _) = documents::report(given, &index, place.texts(), scan);
+    place.show(report)
 }
 
 /// What a file is called to people.

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::Exit;
 use super::errors::Explained;
 use super::ui::{self, Color};
+use crate::advisories::matching::Texts;
 use crate::report::table::{self, TableOptions};
 use crate::report::{Filter, Report, Threshold, json};
 use crate::severity::Severity;
@@ -80,6 +81,14 @@ impl ResultArgs {
 }
 
 impl ResultPlace {
+    /// Whether the form of the result has room for what advisories say.
+    pub(super) fn texts(&self) -> Texts {
+        match self.format {
+            Format::Json => Texts::Shown,
+            Format::Table => Texts::Left,
+        }
+    }
+
     /// Shows a report and judges it; all of it, whatever is shown.
     pub(super) fn show(self, report: Report) -> Result<Exit, Explained> {
         let verdict = Verdict::of(&report, self.fail_on, self.allow_incomplete);

@@ -160,6 +160,7 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
             Keep::Always => KeepJobs::Always,
         },
         advisories,
+        texts: place.texts(),
     };
     let stop = CancellationToken::new();
     ui::stop_on_signal(stop.clone());

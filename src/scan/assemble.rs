@@ -1,7 +1,10 @@
 //! From what was read to the report's containers and images. Pure.
 
+use std::collections::BTreeSet;
+
 use super::coordinate::ImageResult;
-use crate::advisories::{Index, matching};
+use crate::advisories::matching::{self, Matches, Texts};
+use crate::advisories::{Ecosystem, Index};
 use crate::coverage::State;
 use crate::image::{Platform, Reference};
 use crate::plan::{ScanPlan, Target};
@@ -17,13 +20,30 @@ pub(super) struct Assembly<'a> {
     /// One per target.
     pub(super) ends: &'a [ImageResult],
     pub(super) index: &'a Index,
+    pub(super) texts: Texts,
+}
+
+/// The parts of a report that come from images.
+pub(super) struct Assembled {
+    pub(super) containers: Vec<ContainerReport>,
+    pub(super) images: Vec<ImageReport>,
+    /// Ecosystems whose index turned out to be damaged.
+    pub(super) damaged: BTreeSet<Ecosystem>,
 }
 
 /// One entry per container in scope and one per image, whatever became of them.
-pub(super) fn assemble(assembly: &Assembly<'_>) -> (Vec<ContainerReport>, Vec<ImageReport>) {
-    let Assembly { containers, plan, ends, index } = *assembly;
-    let images: Vec<ImageReport> =
-        plan.targets.iter().zip(ends).map(|(target, end)| image(target, end, index)).collect();
+pub(super) fn assemble(assembly: &Assembly<'_>) -> Assembled {
+    let Assembly { containers, plan, ends, index, texts } = *assembly;
+    let mut damaged = BTreeSet::new();
+    let image = |(target, end): (&Target, &ImageResult)| match end {
+        ImageResult::Read(outcome, sbom, by) => {
+            let mut matches = matching::match_sbom(sbom, index, texts);
+            damaged.append(&mut matches.damaged);
+            read_image(target, outcome, sbom, by, matches)
+        }
+        ImageResult::Failed(why) => failed_image(target, why),
+    };
+    let images: Vec<ImageReport> = plan.targets.iter().zip(ends).map(image).collect();
     let containers = containers.iter().zip(&plan.containers).map(|(container, planned)| {
         let (state, image_index) = match planned {
             Ok(target) => (state_of(container, &images[*target].state), Some(*target)),
@@ -40,7 +60,7 @@ pub(super) fn assemble(assembly: &Assembly<'_>) -> (Vec<ContainerReport>, Vec<Im
             image_index,
         }
     });
-    (containers.collect(), images)
+    Assembled { containers: containers.collect(), images, damaged }
 }
 
 /// The state of its image, in words that are true of this container.
@@ -53,29 +73,25 @@ fn state_of(container: &Container, image: &State) -> State {
     }
 }
 
-fn image(target: &Target, end: &ImageResult, index: &Index) -> ImageReport {
-    match end {
-        ImageResult::Read(outcome, sbom, by) => read_image(target, outcome, sbom, by, index),
-        ImageResult::Failed(why) => ImageReport {
-            reference: Some(reference(target)),
-            digest: match &target.wanted {
-                Wanted::Manifest(digest) => Some(digest.clone()),
-                Wanted::Config(_) | Wanted::Reference => None,
-            },
-            platform: Some(target.platform.clone().unwrap_or_else(Platform::of_this_program)),
-            state: State::Failed(why.clone()),
-            read_by: None,
-            distro: None,
-            packages: 0,
-            findings: Vec::new(),
-            not_shown: 0,
-            without_data: Vec::new(),
+fn failed_image(target: &Target, why: &str) -> ImageReport {
+    ImageReport {
+        reference: Some(reference(target)),
+        digest: match &target.wanted {
+            Wanted::Manifest(digest) => Some(digest.clone()),
+            Wanted::Config(_) | Wanted::Reference => None,
         },
+        platform: Some(target.platform.clone().unwrap_or_else(Platform::of_this_program)),
+        state: State::Failed(why.to_owned()),
+        read_by: None,
+        distro: None,
+        packages: 0,
+        findings: Vec::new(),
+        not_shown: 0,
+        without_data: Vec::new(),
     }
 }
 
-fn read_image(target: &Target, outcome: &Outcome, sbom: &Sbom, by: &ReadBy, index: &Index) -> ImageReport {
-    let matches = matching::match_sbom(sbom, index);
+fn read_image(target: &Target, outcome: &Outcome, sbom: &Sbom, by: &ReadBy, matches: Matches) -> ImageReport {
     let state = match (&outcome.approximate, &outcome.partial) {
         (Some(why), None) => State::Approximate(why.clone()),
         (Some(why), Some(part)) => State::Approximate(format!("{why}; and in part only: {part}")),

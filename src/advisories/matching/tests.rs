@@ -48,7 +48,7 @@ fn index(records: &[serde_json::Value], sbom: &Sbom) -> Index {
 }
 
 fn matches(sbom: &Sbom, records: &[serde_json::Value]) -> Matches {
-    match_sbom(sbom, &index(records, sbom))
+    match_sbom(sbom, &index(records, sbom), Texts::Left)
 }
 
 #[track_caller]
@@ -192,7 +192,7 @@ fn what_has_no_advisories_is_named_and_never_clean() {
 
 #[test]
 fn nothing_is_known_without_an_index() {
-    assert_eq!(match_sbom(&libc("1"), &Index::empty()).without_data, ["Debian:12"]);
+    assert_eq!(match_sbom(&libc("1"), &Index::empty(), Texts::Left).without_data, ["Debian:12"]);
 }
 
 fn of_language(package_type: PackageType, name: &str, version: &str) -> Package {

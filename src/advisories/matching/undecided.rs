@@ -75,7 +75,7 @@ pub(super) fn has_version(package: &Package) -> bool {
 }
 
 /// Whether a version has a place among those that an advisory names. Without any, all are affected.
-pub(super) fn is_decided(entry: &Entry, version: &str) -> bool {
+pub(super) fn is_decided(entry: &Entry<'_>, version: &str) -> bool {
     let AffectedVersions::Releases(intervals) = &entry.versions else { return true };
     let mut named = intervals.iter().flat_map(Interval::bounds).peekable();
     named.peek().is_none() || named.any(|named| go::is_comparable(version, named))

@@ -11,7 +11,7 @@ use crate::advisories::modules::Streams;
 use crate::advisories::ranges::Interval;
 use crate::advisories::rating::Ratings;
 use crate::advisories::versions::Comparator;
-use crate::advisories::{Advisory, Affected, AffectedVersions, Ecosystem, Wanted};
+use crate::advisories::{Advisory, Affected, AffectedVersions, Ecosystem, Text, Wanted};
 
 /// How ids of updates begin that are no matter of security: AlmaLinux, Rocky, SUSE and Mageia publish all in one.
 const UPDATES: [&str; 12] = [
@@ -28,6 +28,15 @@ const UPDATES: [&str; 12] = [
     "openSUSE-RU-",
     "openSUSE-EU-",
 ];
+
+/// Longest summary that is kept, in characters.
+const MAX_SUMMARY: usize = 300;
+/// Longest address of a reference that is kept, in bytes.
+const MAX_URL: usize = 300;
+/// Most references of one record that are kept.
+const MAX_REFERENCES: usize = 5;
+/// Longest time that is one: `2024-01-02T03:04:05.123456789+01:00`.
+const MAX_TIME: usize = 40;
 
 /// What became of a record.
 #[derive(Debug, PartialEq, Eq)]
@@ -82,12 +91,27 @@ struct Record<'a> {
     related: Vec<String>,
     #[serde(borrow, default)]
     summary: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    details: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    published: Option<Cow<'a, str>>,
+    #[serde(borrow, default, deserialize_with = "or_default")]
+    references: Vec<Reference<'a>>,
     #[serde(default, deserialize_with = "or_default")]
     severity: Vec<Score>,
     #[serde(borrow, default, deserialize_with = "or_default")]
     affected: Vec<AffectedRecord<'a>>,
     #[serde(default)]
     database_specific: Value,
+}
+
+/// One of `references`.
+#[derive(Deserialize)]
+struct Reference<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    url: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -146,6 +170,7 @@ pub(super) fn read(text: &[u8], wanted: &Wanted) -> Result<Reading, serde_json::
         ecosystems,
         vulnerabilities: Vec::new(),
         aliases: Vec::new(),
+        text: Text::default(),
         affected: Vec::new(),
     };
     if is_package_wanted {
@@ -158,6 +183,7 @@ pub(super) fn read(text: &[u8], wanted: &Wanted) -> Result<Reading, serde_json::
         let affected = affected.into_iter().filter_map(|affected| record.affected(affected, wanted));
         advisory.affected = lowest_fixes(affected);
         advisory.vulnerabilities = vulnerabilities;
+        advisory.text = record.text();
         let Record { aliases, upstream, related, .. } = record;
         let others: BTreeSet<String> = aliases.into_iter().chain(upstream).chain(related).collect();
         advisory.aliases = others.into_iter().filter(|other| *other != advisory.id).collect();
@@ -194,6 +220,24 @@ impl Record<'_> {
             return vec![of_github.unwrap_or(&self.id).to_owned()];
         }
         names.into_iter().map(ToOwned::to_owned).collect()
+    }
+
+    /// What it says to people, shortened to what fits on a screen.
+    fn text(&self) -> Text {
+        let line = |text: &Cow<'_, str>| {
+            let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+            Some(line.chars().take(MAX_SUMMARY).collect::<String>())
+        };
+        let mut references: Vec<&Reference<'_>> = self.references.iter().collect();
+        references.sort_by_key(|reference| reference.kind.as_deref() != Some("ADVISORY"));
+        let urls = references.into_iter().filter_map(|reference| reference.url.as_deref());
+        let urls = urls.filter(|url| url.len() <= MAX_URL && url.starts_with("http"));
+        let published = self.published.as_deref().filter(|time| time.len() <= MAX_TIME);
+        Text {
+            summary: self.summary.as_ref().and_then(line).or_else(|| self.details.as_ref().and_then(line)),
+            published: published.map(ToOwned::to_owned),
+            references: urls.take(MAX_REFERENCES).map(ToOwned::to_owned).collect(),
+        }
     }
 
     fn affected(&self, affected: AffectedRecord<'_>, wanted: &Wanted) -> Option<Affected> {

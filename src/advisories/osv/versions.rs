@@ -41,19 +41,19 @@ pub(super) fn affected_versions(
     listed: BTreeSet<String>,
     custom: Option<&Value>,
     comparator: Comparator,
-) -> AffectedVersions {
+) -> AffectedVersions<'static> {
     let custom = custom.and_then(|custom| Vec::<RangeRecord<'_>>::deserialize(custom).ok());
     let custom = custom.and_then(|custom| intervals(custom, comparator));
     match (intervals(ranges, comparator), custom) {
         (Some(of_module), Some(of_releases)) => with_releases(of_module, of_releases, comparator),
         (Some(intervals), None) => AffectedVersions::Ranges(intervals),
         (None, Some(of_releases)) => AffectedVersions::Releases(of_releases),
-        (None, None) => AffectedVersions::Listed(listed),
+        (None, None) => AffectedVersions::Listed(listed.into_iter().map(Cow::Owned).collect()),
     }
 }
 
 /// The intervals of all ranges that can be evaluated; none if there is no such range.
-fn intervals(ranges: Vec<RangeRecord<'_>>, comparator: Comparator) -> Option<Vec<Interval>> {
+fn intervals(ranges: Vec<RangeRecord<'_>>, comparator: Comparator) -> Option<Vec<Interval<'static>>> {
     let mut usable =
         ranges.into_iter().filter(|range| range.kind != "GIT" && !range.events.is_empty()).peekable();
     usable.peek()?;
@@ -66,11 +66,12 @@ fn intervals(ranges: Vec<RangeRecord<'_>>, comparator: Comparator) -> Option<Vec
 /// module, Vitess 17.0.7 is 0.17.7): of the others only what lies in higher major versions cannot mean the module.
 /// Where they do not end, only the others tell anything.
 fn with_releases(
-    of_module: Vec<Interval>,
-    of_releases: Vec<Interval>,
+    of_module: Vec<Interval<'static>>,
+    of_releases: Vec<Interval<'static>>,
     comparator: Comparator,
-) -> AffectedVersions {
-    let mut known: Vec<Interval> = of_module.into_iter().filter(|interval| interval.last().is_some()).collect();
+) -> AffectedVersions<'static> {
+    let mut known: Vec<Interval<'static>> =
+        of_module.into_iter().filter(|interval| interval.last().is_some()).collect();
     let last = known.iter().filter_map(Interval::last).max_by(|a, b| comparator.compare(a, b));
     let Some(beyond) = last.map(next_major) else {
         return AffectedVersions::Releases(of_releases);

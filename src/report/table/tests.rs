@@ -73,6 +73,8 @@ fn finding(severity: Severity, name: &str, package: &str, source: &str, fixed: O
         severity_source: None,
         matched_as: Some(format!("{source} 2.36-9+deb12u1")),
         range: ">= 0".to_owned(),
+        summary: None,
+        references: Vec::new(),
         locations: Vec::new(),
     }
 }
