@@ -26,7 +26,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use ecosystem::Ecosystem;
-pub use index::{Header, Holds, Index, Partition, Text};
+pub use index::{Compiled, Header, Holds, Index, Partition, Text};
 pub use osv::OsvSource;
 pub use table::TableError;
 pub use wanted::Wanted;
@@ -151,14 +151,20 @@ pub enum SourceError {
     },
 }
 
-/// Reads what is wanted of a source into an index.
-pub fn load(source: &dyn AdvisorySource, wanted: &Wanted) -> Result<Index, SourceError> {
-    if wanted.is_empty() {
-        return Ok(Index::new(source.name(), [], Vec::new()));
-    }
+/// Compiles what is wanted of a source. Also gives what a person should know about it.
+pub fn compile(source: &dyn AdvisorySource, wanted: &Wanted) -> Result<(Compiled, Vec<String>), SourceError> {
     let mut compiler = Compiler::default();
     let mut notes = source.records(wanted, &mut |advisory| compiler.add(advisory))?.notes;
     let (compiled, more) = compiler.finish();
     notes.extend(more);
+    Ok((compiled, notes))
+}
+
+/// Reads what is wanted of a source into an index in memory.
+pub fn load(source: &dyn AdvisorySource, wanted: &Wanted) -> Result<Index, SourceError> {
+    if wanted.is_empty() {
+        return Ok(Index::new(source.name(), [], Vec::new()));
+    }
+    let (compiled, notes) = compile(source, wanted)?;
     Index::in_memory(source.name(), &compiled, notes).map_err(SourceError::Compile)
 }

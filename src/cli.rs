@@ -1,6 +1,8 @@
 //! The command line: flags to plain configuration, results to the screen, errors to words and exit codes.
 
 mod access;
+mod database;
+mod db;
 mod errors;
 pub mod image;
 mod match_sbom;
@@ -38,6 +40,8 @@ enum Command {
     Scan(Box<scan::ScanArgs>),
     /// Hold bills of materials in files against advisories; no cluster is needed
     Match(Box<match_sbom::MatchArgs>),
+    /// Bring advisories to this machine, and say which there are
+    Db(db::DbArgs),
     /// Put the scanner's image into a registry or a file
     Image(image::ImageArgs),
     /// Print the version
@@ -82,7 +86,8 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Scan(args) => scan::run(*args, cli.access, cli.verbosity).await,
-        Command::Match(args) => match_sbom::run(*args),
+        Command::Match(args) => match_sbom::run(*args).await,
+        Command::Db(args) => db::run(args).await,
         Command::Image(args) => image(args).await,
         Command::Version => {
             ui::data(None, &format!("kubectl-clarity {}\n", crate::VERSION)).map(|()| Exit::Passed)

@@ -47,6 +47,7 @@ pub mod advisories;
 pub mod cli;
 pub mod cluster;
 pub mod coverage;
+pub mod database;
 pub mod documents;
 mod elf;
 pub mod facts;

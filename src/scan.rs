@@ -7,17 +7,18 @@ mod ladder;
 mod tell;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use coordinate::KeepJobs;
 
 use crate::advisories::matching::{self, Texts};
-use crate::advisories::{self, Index, OsvSource, SourceError};
+use crate::advisories::{Index, Wanted};
 use crate::cluster::{self, Connection, DiscoverError, Scope};
+use crate::database::{Advisories, DatabaseError, Progress};
 use crate::job::{self, CleanUpError, JobSettings};
 use crate::plan::{self, PlanOptions, Read};
 use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
@@ -50,8 +51,8 @@ pub struct ScanConfig {
     pub max_memory: u64,
     /// Which Jobs stay after the scan.
     pub keep_jobs: KeepJobs,
-    /// Raw OSV records: a directory or a zip. Without it nothing is matched.
-    pub advisories: Option<PathBuf>,
+    /// Where the advisories come from.
+    pub advisories: Advisories,
     /// Whether findings get the texts of their advisories.
     pub texts: Texts,
 }
@@ -102,6 +103,8 @@ pub enum Update {
         /// Index of the image.
         target: usize,
     },
+    /// What is being done about the advisories.
+    Advisories(Progress),
     /// Something a person should know now.
     Note(String),
     /// How something is done, for who wants to know.
@@ -118,7 +121,7 @@ pub enum ScanError {
     Discover(#[from] DiscoverError),
     /// The advisories cannot be read.
     #[error("cannot load the advisories")]
-    Advisories(#[from] SourceError),
+    Advisories(#[from] DatabaseError),
     /// No randomness for an id.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
@@ -154,8 +157,6 @@ pub async fn scan(
     let started = (Timestamp::now(), Instant::now());
     let scan = new_id()?;
     let stages = Stages::new(on);
-    // Reading the source's table of contents needs no cluster: a wrong path is said before anything is created.
-    let source = config.advisories.as_deref().map(OsvSource::open).transpose()?;
 
     let discovery = tokio::select! {
         () = stop.cancelled() => return Err(ScanError::Interrupted { scan }),
@@ -190,16 +191,40 @@ pub async fn scan(
     }
 
     let wanted = matching::wanted(read.sboms());
-    // Large sources take seconds: on a thread, so that Ctrl-C is heard.
-    let loading = tokio::task::spawn_blocking(move || match source {
-        Some(source) => advisories::load(&source, &wanted),
-        None => Ok(Index::empty()),
-    });
-    let index = tokio::select! {
-        () = stop.cancelled() => return Err(interrupted(connection, scan, read.namespaces).await),
-        index = loading => index.map_err(|error| ScanError::Internal(error.to_string()))??,
+    let loading = Loading { advisories: &config.advisories, wanted: &wanted, stop };
+    let Some(index) = loading
+        .run(on, |advisories, wanted, tell| async move { advisories.index(&wanted, &tell).await })
+        .await?
+    else {
+        return Err(interrupted(connection, scan, read.namespaces).await);
     };
+    let mut index = index?;
     stages.over("load advisories");
+    let assembled = |index: &Index| {
+        assemble(&Assembly {
+            containers: &discovery.containers,
+            plan: &plan,
+            ends: &read.ends,
+            index,
+            texts: config.texts,
+        })
+    };
+    let mut parts = assembled(&index);
+    if !parts.damaged.is_empty() {
+        let damaged = parts.damaged.clone();
+        let repaired = loading.run(on, |advisories, wanted, tell| async move {
+            advisories.repaired(&wanted, &damaged, &tell).await
+        });
+        match repaired.await? {
+            None => return Err(interrupted(connection, scan, read.namespaces).await),
+            Some(None) => {}
+            Some(Some(repaired)) => {
+                index = repaired;
+                parts = assembled(&index);
+            }
+        }
+    }
+    stages.over("match");
     let mut notes = discovery.notes;
     notes.extend(read.notes.iter().cloned());
     notes.extend(index.notes().iter().cloned());
@@ -210,14 +235,7 @@ pub async fn scan(
         duration_ms: u64::try_from(started.1.elapsed().as_millis()).unwrap_or(u64::MAX),
         scope: config.scope.in_words(),
     };
-    let Assembled { containers, images, damaged: _ } = assemble(&Assembly {
-        containers: &discovery.containers,
-        plan: &plan,
-        ends: &read.ends,
-        index: &index,
-        texts: config.texts,
-    });
-    stages.over("match");
+    let Assembled { containers, images, damaged: _ } = parts;
     Ok(Report {
         version: REPORT_VERSION,
         scan: info,
@@ -227,6 +245,42 @@ pub async fn scan(
         notes,
         filter: Filter::default(),
     })
+}
+
+/// Loads advisories, which can take as long as a download.
+#[derive(Clone, Copy)]
+struct Loading<'a> {
+    advisories: &'a Advisories,
+    wanted: &'a Wanted,
+    stop: &'a CancellationToken,
+}
+
+impl Loading<'_> {
+    /// Does it in a task of its own, so that Ctrl-C is heard: then there is no result.
+    async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+        self,
+        on: &(impl Fn(Update) + Sync),
+        load: impl FnOnce(Advisories, Wanted, Box<dyn Fn(Progress) + Send + Sync>) -> F,
+    ) -> Result<Option<T>, ScanError> {
+        let (sender, mut progress) = mpsc::unbounded_channel();
+        let tell = Box::new(move |progress| drop(sender.send(progress)));
+        let mut task = tokio::spawn(load(self.advisories.clone(), self.wanted.clone(), tell));
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => {
+                    task.abort();
+                    return Ok(None);
+                }
+                Some(progress) = progress.recv() => on(Update::Advisories(progress)),
+                loaded = &mut task => {
+                    while let Ok(progress) = progress.try_recv() {
+                        on(Update::Advisories(progress));
+                    }
+                    return loaded.map(Some).map_err(|error| ScanError::Internal(error.to_string()));
+                }
+            }
+        }
+    }
 }
 
 /// Removes what an interrupted scan created.

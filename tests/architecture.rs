@@ -29,6 +29,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "severity"]),
+    ("database", &["advisories"]),
     ("documents", &["advisories", "coverage", "report", "sbom"]),
     (
         "scan",
@@ -36,6 +37,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "advisories",
             "cluster",
             "coverage",
+            "database",
             "facts",
             "image",
             "job",
@@ -51,6 +53,7 @@ const MODULES: &[(&str, &[&str])] = &[
         &[
             "advisories",
             "cluster",
+            "database",
             "documents",
             "image",
             "job",
@@ -71,7 +74,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("kube", &["cluster", "job"]),
     ("k8s_openapi", &["cluster", "job"]),
     ("reqwest", &["registry"]),
-    ("tokio", &["cli", "cluster", "job", "registry", "scan", "worker"]),
+    ("tokio", &["cli", "cluster", "database", "job", "registry", "scan", "worker"]),
     ("clap", &["cli", "worker"]),
     ("comfy_table", &["report", "worker"]),
     ("cyclonedx_bom", &["sbom"]),

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use super::versions::Comparator;
 use crate::package::{Distro, PackageType, normalized_python_name};
 
 /// Longest name of an ecosystem that is read, in bytes. The longest real one has some 60.
@@ -47,6 +48,12 @@ impl Ecosystem {
     #[must_use]
     pub fn release(&self) -> Option<&str> {
         self.release.as_deref()
+    }
+
+    /// Whether its versions can be ordered here, so that packages can be held against its advisories.
+    #[must_use]
+    pub fn can_be_matched(&self) -> bool {
+        Comparator::of(self).is_some()
     }
 
     /// A package's name in the one spelling that is looked up: Python's names have many, all others only their own.

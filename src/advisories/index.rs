@@ -12,7 +12,8 @@ mod partition;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub(super) use compile::{Compiled, Compiler};
+pub use compile::Compiled;
+pub(super) use compile::Compiler;
 pub use entry::Entry;
 pub use header::{Header, Holds};
 pub use identity::{Identity, Text};
@@ -49,6 +50,13 @@ impl Index {
     #[must_use]
     pub fn as_of(self, time: Option<String>) -> Self {
         Self { as_of: time, ..self }
+    }
+
+    /// Adds what a person should know.
+    #[must_use]
+    pub fn with_notes(mut self, notes: Vec<String>) -> Self {
+        self.notes.extend(notes);
+        self
     }
 
     /// Indexes in memory of what was compiled.

@@ -9,6 +9,17 @@ use super::ecosystem::Ecosystem;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     ecosystems: BTreeMap<Ecosystem, Names>,
+    releases: Releases,
+}
+
+/// Ecosystems of which every release is wanted whole, whatever releases there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Releases {
+    #[default]
+    None,
+    All,
+    /// Those with these names before the colon.
+    Of(BTreeSet<String>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +32,30 @@ impl Wanted {
     /// Every package of some ecosystems.
     #[must_use]
     pub fn whole(ecosystems: impl IntoIterator<Item = Ecosystem>) -> Self {
-        Self { ecosystems: ecosystems.into_iter().map(|ecosystem| (ecosystem, Names::All)).collect() }
+        let ecosystems = ecosystems.into_iter().map(|ecosystem| (ecosystem, Names::All)).collect();
+        Self { ecosystems, releases: Releases::None }
+    }
+
+    /// Every package of every ecosystem.
+    #[must_use]
+    pub fn all() -> Self {
+        Self { ecosystems: BTreeMap::new(), releases: Releases::All }
+    }
+
+    /// Adds every package of all releases of an ecosystem, by its name before the colon.
+    pub fn add_releases(&mut self, name: &str) {
+        match &mut self.releases {
+            Releases::All => {}
+            Releases::Of(names) => {
+                names.insert(name.to_owned());
+            }
+            Releases::None => self.releases = Releases::Of(BTreeSet::from([name.to_owned()])),
+        }
+    }
+
+    /// The ecosystems that are wanted by their full names.
+    pub fn ecosystems(&self) -> impl Iterator<Item = &Ecosystem> {
+        self.ecosystems.keys()
     }
 
     /// Adds a package by the name that it is looked up by. An artifact of Maven without a group stands for those of
@@ -38,31 +72,41 @@ impl Wanted {
     /// Whether nothing is wanted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ecosystems.is_empty()
+        self.ecosystems.is_empty() && self.releases == Releases::None
     }
 
     /// Whether any package of an ecosystem is wanted.
     #[must_use]
     pub fn holds(&self, ecosystem: &Ecosystem) -> bool {
-        self.ecosystems.contains_key(ecosystem)
+        self.ecosystems.contains_key(ecosystem) || self.releases.holds(ecosystem.name())
     }
 
     /// Whether any release of an ecosystem is wanted, by its name before the colon.
     #[must_use]
     pub fn holds_release_of(&self, name: &str) -> bool {
-        self.ecosystems.keys().any(|ecosystem| ecosystem.name() == name)
+        self.releases.holds(name) || self.ecosystems.keys().any(|ecosystem| ecosystem.name() == name)
     }
 
     /// Whether a package is wanted, by the name that it is looked up by.
     #[must_use]
     pub fn holds_package(&self, ecosystem: &Ecosystem, package: &str) -> bool {
         match self.ecosystems.get(ecosystem) {
-            None => false,
+            None => self.releases.holds(ecosystem.name()),
             Some(Names::All) => true,
             Some(Names::Only(names)) => {
                 let artifact = package.split_once(':').filter(|_| ecosystem.name() == "Maven");
                 names.contains(package) || artifact.is_some_and(|(_, artifact)| names.contains(artifact))
             }
+        }
+    }
+}
+
+impl Releases {
+    fn holds(&self, name: &str) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Of(names) => names.contains(name),
         }
     }
 }
@@ -93,6 +137,17 @@ mod tests {
         let mut wanted = Wanted::whole([ecosystem("Go")]);
         wanted.add(ecosystem("Go"), "stdlib");
         assert!(wanted.holds_package(&ecosystem("Go"), "golang.org/x/net"));
+    }
+
+    #[test]
+    fn all_releases_of_an_ecosystem_can_be_wanted() {
+        let mut wanted = Wanted::default();
+        wanted.add_releases("Debian");
+        wanted.add_releases("Go");
+        assert!(!wanted.is_empty() && wanted.ecosystems().count() == 0);
+        assert!(wanted.holds(&ecosystem("Debian:12")) && wanted.holds_package(&ecosystem("Debian:11"), "a"));
+        assert!(wanted.holds_release_of("Go") && !wanted.holds(&ecosystem("PyPI")));
+        assert!(Wanted::all().holds_package(&ecosystem("PyPI"), "a"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::Exit;
 use super::image::ImageError;
 use super::match_sbom::FileError;
 use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
+use crate::database::DatabaseError;
 use crate::job::CleanUpError;
 use crate::registry::PullError;
 use crate::report::text::sanitize;
@@ -50,7 +51,7 @@ impl Explained {
         }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
@@ -108,6 +109,22 @@ impl From<ImageError> for Explained {
             ) => explained.hint("log in with `docker login`, or give --username NAME --password-stdin"),
             Some(PullError::PlainHttp { host, .. }) => {
                 explained.hint(format!("if that is meant: --plain-http-registry {host}"))
+            }
+            _ => explained,
+        }
+    }
+}
+
+impl From<DatabaseError> for Explained {
+    fn from(error: DatabaseError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            DatabaseError::TooOld { .. } => {
+                explained.hint("kubectl clarity db update, or a greater --max-db-age")
+            }
+            DatabaseError::Unknown(_) => explained.hint("see what there is: kubectl clarity db status"),
+            DatabaseError::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                explained.hint("make room, or choose another folder: --db DIR")
             }
             _ => explained,
         }

@@ -9,9 +9,10 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::Exit;
+use super::database::AdvisoriesArgs;
+use super::db;
 use super::errors::Explained;
 use super::result::ResultArgs;
-use crate::advisories::{self, Index, OsvSource};
 use crate::cluster;
 use crate::documents::{self, Given};
 use crate::image::Digest;
@@ -24,9 +25,8 @@ pub(super) struct MatchArgs {
     /// Bills of materials as CycloneDX or SPDX in JSON; - is standard input
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Raw OSV records to match with: a directory or a zip
-    #[arg(long, value_name = "DIR|ZIP")]
-    advisories: Option<PathBuf>,
+    #[command(flatten)]
+    advisories: AdvisoriesArgs,
     #[command(flatten)]
     result: ResultArgs,
 }
@@ -54,11 +54,10 @@ pub(super) enum FileError {
 }
 
 /// Reads the documents, matches them, and shows the report.
-pub(super) fn run(args: MatchArgs) -> Result<Exit, Explained> {
+pub(super) async fn run(args: MatchArgs) -> Result<Exit, Explained> {
     let MatchArgs { files, advisories, result } = args;
     let (started, clock) = (Timestamp::now(), Instant::now());
-    let wrong_source = |error| Explained::new("cannot load the advisories", &error);
-    let source = advisories.as_deref().map(OsvSource::open).transpose().map_err(wrong_source)?;
+    let advisories = advisories.complete()?;
     let mut given = Vec::new();
     let mut digests = String::new();
     for path in &files {
@@ -70,10 +69,8 @@ pub(super) fn run(args: MatchArgs) -> Result<Exit, Explained> {
     }
     // Only now, so that a result may go where a document came from.
     let place = result.open()?;
-    let index = match source {
-        Some(source) => advisories::load(&source, &documents::wanted(&given)).map_err(wrong_source)?,
-        None => Index::empty(),
-    };
+    let wanted = documents::wanted(&given);
+    let index = advisories.index(&wanted, &db::tell).await?;
     let names: Vec<_> = files.iter().map(|path| path.to_string_lossy()).collect();
     let scan = ScanInfo {
         // The same documents have the same id.
@@ -83,7 +80,12 @@ pub(super) fn run(args: MatchArgs) -> Result<Exit, Explained> {
         duration_ms: u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX),
         scope: format!("match {}", names.join(" ")),
     };
-    let (report, _) = documents::report(given, &index, place.texts(), scan);
+    let (mut report, damaged) = documents::report(given.clone(), &index, place.texts(), scan.clone());
+    if !damaged.is_empty()
+        && let Some(index) = advisories.repaired(&wanted, &damaged, &db::tell).await
+    {
+        (report, _) = documents::report(given, &index, place.texts(), scan);
+    }
     place.show(report)
 }
 

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::access::AccessArgs;
+use super::database::AdvisoriesArgs;
 use super::errors::Explained;
 use super::result::ResultArgs;
 use super::ui::{self, Progress};
@@ -39,9 +40,8 @@ pub(super) struct ScanArgs {
     field_selector: Option<String>,
     #[command(flatten)]
     result: ResultArgs,
-    /// Raw OSV records to match with: a directory or a zip
-    #[arg(long, value_name = "DIR|ZIP")]
-    advisories: Option<PathBuf>,
+    #[command(flatten)]
+    advisories: AdvisoriesArgs,
     /// Time for the whole scan, for example 90s, 10m, 1h
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     timeout: Duration,
@@ -136,6 +136,7 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
         keep_jobs,
     } = args;
     let registry_ca = registry_ca.as_deref().map(ui::read_certificates).transpose()?;
+    let advisories = advisories.complete()?;
     let place = result.open()?;
     let connection = cluster::connect(&access.complete()).await?;
     let namespace = (!all_namespaces).then(|| namespace.unwrap_or_else(|| connection.namespace.clone()));

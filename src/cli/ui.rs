@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 
+use super::db;
 use super::errors::Explained;
 use crate::report::text::sanitize;
 use crate::scan::Update;
@@ -249,6 +250,11 @@ impl Progress {
             Update::Finished { target, .. } => {
                 shown.finished += 1;
                 shown.reading.remove(&target);
+            }
+            Update::Advisories(progress) => {
+                if let Some(text) = db::in_words(progress) {
+                    shown.line(&text);
+                }
             }
             Update::Note(note) => shown.line(&format!("note: {note}")),
             Update::Stage(stage, took) if self.verbosity > 0 => {

@@ -36,6 +36,19 @@ pub fn render(report: &Report, options: &TableOptions) -> String {
     sections.join("\n")
 }
 
+/// Sets texts in columns, as kubectl does; those that are numbers to the right.
+#[must_use]
+pub fn columns(heads: &[(&str, bool)], rows: &[Vec<String>], options: TableOptions) -> String {
+    let columns: Vec<_> = heads
+        .iter()
+        .map(|(head, is_number)| {
+            (*head, if *is_number { grid::Column::Number } else { grid::Column::Flexible })
+        })
+        .collect();
+    let rows = rows.iter().map(|row| row.iter().map(|text| grid::cell(text)).collect()).collect();
+    grid::grid(&columns, rows, options)
+}
+
 /// How a workload is called: with its namespace only where there are several.
 fn workload_name(report: &Report, namespace: &str, workload: &str) -> String {
     if has_namespaces(report) { format!("{namespace}/{workload}") } else { workload.to_owned() }

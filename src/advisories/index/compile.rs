@@ -67,7 +67,7 @@ struct Row {
 
 /// The records of a source, in order.
 #[derive(Debug)]
-pub(in crate::advisories) struct Compiled {
+pub struct Compiled {
     records: Vec<Record>,
     parts: Vec<Part>,
 }
@@ -148,11 +148,17 @@ impl Compiler {
 
 impl Compiled {
     /// The ecosystems about which there are records, with their positions.
-    pub(in crate::advisories) fn ecosystems(&self) -> impl Iterator<Item = (usize, &Ecosystem)> {
+    pub fn ecosystems(&self) -> impl Iterator<Item = (usize, &Ecosystem)> {
         let counts: BTreeSet<usize> =
             self.standing().flat_map(|(_, record)| record.ecosystems.iter().copied()).collect();
         let parts = self.parts.iter().enumerate();
         parts.filter(move |(position, _)| counts.contains(position)).map(|(at, part)| (at, &part.ecosystem))
+    }
+
+    /// Newest change of all records, RFC 3339.
+    #[must_use]
+    pub fn newest(&self) -> Option<&str> {
+        self.standing().filter_map(|(_, record)| record.modified.as_deref()).max()
     }
 
     fn standing(&self) -> impl Iterator<Item = (usize, &Record)> {
@@ -160,7 +166,7 @@ impl Compiled {
     }
 
     /// Writes the index of the ecosystem at a position.
-    pub(in crate::advisories) fn write<W: Write>(&self, position: usize, out: W) -> io::Result<W> {
+    pub fn write<W: Write>(&self, position: usize, out: W) -> io::Result<W> {
         let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "no such ecosystem");
         let part = self.parts.get(position).ok_or_else(wrong)?;
         let of_part = || self.standing().map(|(_, r)| r).filter(|record| record.ecosystems.contains(&position));

@@ -1,0 +1,288 @@
+//! `kubectl clarity db`: the advisories of this machine.
+
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Exit;
+use super::database::{FolderArgs, source};
+use super::errors::Explained;
+use super::ui;
+use crate::advisories::{Ecosystem, Wanted};
+use crate::database::{Database, DatabaseError, Outcome, Progress, Source, Status, Update, days};
+use crate::report::table::{TableOptions, columns};
+
+/// Bring advisories to this machine, and say which there are
+#[derive(Debug, Args)]
+pub(super) struct DbArgs {
+    #[command(subcommand)]
+    command: DbCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum DbCommand {
+    /// Fetch advisories, or compile raw OSV records
+    Update(UpdateArgs),
+    /// Say which advisories there are, from where and how old
+    Status(StatusArgs),
+    /// Write advisories to a file, for machines without a network
+    Export(ExportArgs),
+    /// Take in what `db export` wrote, or single index files
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+struct UpdateArgs {
+    /// Ecosystems: Debian:12 for one release, Debian for all [default: those there are, and those that scans asked for]
+    #[arg(value_name = "ECOSYSTEM", value_parser = ecosystem)]
+    ecosystems: Vec<Ecosystem>,
+    /// Where from: a folder or zip of OSV records
+    #[arg(long, value_name = "SOURCE", env = "CLARITY_DB_SOURCE", value_parser = source)]
+    from: Source,
+    /// All ecosystems that the source has
+    #[arg(long, conflicts_with = "ecosystems")]
+    all: bool,
+    #[command(flatten)]
+    folder: FolderArgs,
+}
+
+#[derive(Debug, Args)]
+struct StatusArgs {
+    /// Form of the result
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    #[command(flatten)]
+    folder: FolderArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct ExportArgs {
+    /// The file to write, a tar; - is standard output
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Ecosystems, with their releases [default: all there are]
+    #[arg(value_name = "ECOSYSTEM", value_parser = ecosystem)]
+    ecosystems: Vec<Ecosystem>,
+    #[command(flatten)]
+    folder: FolderArgs,
+}
+
+#[derive(Debug, Args)]
+struct ImportArgs {
+    /// What `db export` wrote, or index files
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    folder: FolderArgs,
+}
+
+fn ecosystem(text: &str) -> Result<Ecosystem, String> {
+    let known: Option<Ecosystem> = text.parse().ok().filter(Ecosystem::can_be_matched);
+    known.ok_or_else(|| {
+        "no ecosystem of OSV whose packages can be matched; for example Debian:12, PyPI".to_owned()
+    })
+}
+
+pub(super) async fn run(args: DbArgs) -> Result<Exit, Explained> {
+    match args.command {
+        DbCommand::Update(args) => update(args).await,
+        DbCommand::Status(args) => status(args),
+        DbCommand::Export(args) => export(args),
+        DbCommand::Import(args) => import(args),
+    }
+}
+
+async fn update(args: UpdateArgs) -> Result<Exit, Explained> {
+    let UpdateArgs { ecosystems, from, all, folder } = args;
+    let database = folder.database()?;
+    let wanted = wanted(&database, &ecosystems, all, &from)?;
+    let outcome = Update { source: from }.run(&database, &wanted, &tell).await?;
+    let Outcome { installed, unchanged, missing } = outcome;
+    let text = format!(
+        "{} new, {} unchanged in {}\n",
+        counted(installed.len()),
+        unchanged.len(),
+        database.folder().display()
+    );
+    ui::data(None, &text)?;
+    if missing.is_empty() { Ok(Exit::Passed) } else { Err(DatabaseError::Unknown(missing).into()) }
+}
+
+fn counted(indexes: usize) -> String {
+    if indexes == 1 { "1 index".to_owned() } else { format!("{indexes} indexes") }
+}
+
+/// What an update is about. A name without a release means all of them.
+fn wanted(
+    database: &Database,
+    ecosystems: &[Ecosystem],
+    all: bool,
+    source: &Source,
+) -> Result<Wanted, Explained> {
+    if all {
+        return Ok(Wanted::all());
+    }
+    if !ecosystems.is_empty() {
+        return Ok(of_names(ecosystems));
+    }
+    let (status, _) = database.status()?;
+    let names: Vec<Ecosystem> = status.iter().filter_map(|status| status.name.parse().ok()).collect();
+    let known = names.into_iter().chain(database.seen()?);
+    let wanted = Wanted::whole(known);
+    match source {
+        Source::Records(_) if wanted.is_empty() => Ok(Wanted::all()),
+        Source::Records(_) => Ok(wanted),
+    }
+}
+
+fn of_names(ecosystems: &[Ecosystem]) -> Wanted {
+    let mut wanted = Wanted::whole(ecosystems.iter().filter(|one| one.release().is_some()).cloned());
+    for ecosystem in ecosystems.iter().filter(|ecosystem| ecosystem.release().is_none()) {
+        wanted.add_releases(ecosystem.name());
+    }
+    wanted
+}
+
+/// What is going on, on stderr.
+pub(super) fn tell(progress: Progress) {
+    if let Some(text) = in_words(progress) {
+        ui::say(&text);
+    }
+}
+
+/// What is going on; none where it is not worth a line.
+pub(super) fn in_words(progress: Progress) -> Option<String> {
+    Some(match progress {
+        Progress::Waiting => "another process changes the same database: waiting for it".to_owned(),
+        Progress::Fetching { from, size, count } => {
+            let size = size.map(|size| format!(", {}", mebibytes(size))).unwrap_or_default();
+            format!("fetching advisories, {} from {from}{size}", counted(count))
+        }
+        Progress::Fetched(_) | Progress::Unchanged(_) => return None,
+        Progress::Reading(from) => format!("reading records of {from}"),
+        Progress::Installed(name, records) => format!("{name}: {records} advisories"),
+        Progress::Note(note) => format!("note: {note}"),
+    })
+}
+
+/// One line of `db status -o json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    ecosystem: &'a str,
+    advisories: Option<usize>,
+    packages: Option<usize>,
+    bytes: u64,
+    digest: &'a str,
+    origin: &'a str,
+    as_of: Option<Timestamp>,
+    checked: Option<Timestamp>,
+    newest: Option<&'a str>,
+    damaged: Option<&'a str>,
+}
+
+fn status(args: StatusArgs) -> Result<Exit, Explained> {
+    let StatusArgs { output, folder } = args;
+    let database = folder.database()?;
+    let (status, notes) = database.status()?;
+    notes.iter().for_each(|note| ui::say(&format!("note: {note}")));
+    let is_damaged = status.iter().any(|status| status.header.is_err());
+    let text = match output {
+        Format::Json => json(&status),
+        Format::Table => table(&status, &database),
+    };
+    ui::data(None, &text)?;
+    Ok(if is_damaged { Exit::Error } else { Exit::Passed })
+}
+
+fn json(status: &[Status]) -> String {
+    let line = |status: &'_ Status| {
+        let header = status.header.as_ref().ok();
+        serde_json::to_value(Line {
+            ecosystem: &status.name,
+            advisories: header.map(|header| header.records),
+            packages: header.map(|header| header.keys),
+            bytes: status.installed.size,
+            digest: &status.installed.digest,
+            origin: &status.installed.origin,
+            as_of: status.installed.as_of,
+            checked: status.installed.checked,
+            newest: header.and_then(|header| header.newest.as_deref()),
+            damaged: status.header.as_ref().err().map(String::as_str),
+        })
+        .unwrap_or_default()
+    };
+    let lines: Vec<serde_json::Value> = status.iter().map(line).collect();
+    format!("{:#}\n", serde_json::Value::from(lines))
+}
+
+fn table(status: &[Status], database: &Database) -> String {
+    if status.is_empty() {
+        return format!("No advisories in {}: kubectl clarity db update\n", database.folder().display());
+    }
+    let now = Timestamp::now();
+    let row = |status: &Status| {
+        let age = status.installed.as_of.map_or("unknown".to_owned(), |time| days(now.duration_since(time)));
+        let (records, from) = match &status.header {
+            Ok(header) => (header.records.to_string(), status.installed.origin.clone()),
+            Err(why) => ("-".to_owned(), format!("cannot be used: {why}")),
+        };
+        vec![status.name.clone(), records, mebibytes(status.installed.size), age, from]
+    };
+    let heads = [("ECOSYSTEM", false), ("ADVISORIES", true), ("SIZE", true), ("AGE", true), ("FROM", false)];
+    let to_terminal = io::stdout().is_terminal();
+    let width = if to_terminal { ui::terminal_width() } else { None };
+    let options = TableOptions { width, ..TableOptions::default() };
+    columns(&heads, &status.iter().map(row).collect::<Vec<_>>(), options)
+}
+
+/// A size with one digit after the point: `0.4 MiB`.
+fn mebibytes(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10).div_ceil(1 << 20);
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
+}
+
+fn export(args: ExportArgs) -> Result<Exit, Explained> {
+    let ExportArgs { file, ecosystems, folder } = args;
+    let database = folder.database()?;
+    let names: Vec<String> = ecosystems.iter().map(ToString::to_string).collect();
+    let count = if file == Path::new("-") {
+        database.export(&names, io::stdout().lock())?
+    } else {
+        let unwritten = |error| Explained::new(format!("cannot write {}", file.display()), &error);
+        let out = File::create(&file).map_err(unwritten)?;
+        let count = database.export(&names, &out);
+        if count.is_err() {
+            let _ = std::fs::remove_file(&file);
+        }
+        let count = count?;
+        out.sync_all().map_err(unwritten)?;
+        count
+    };
+    ui::say(&format!("{} written", counted(count)));
+    Ok(Exit::Passed)
+}
+
+fn import(args: ImportArgs) -> Result<Exit, Explained> {
+    let ImportArgs { files, folder } = args;
+    let database = folder.database()?;
+    let mut change = database.change(&tell)?;
+    let mut count = 0;
+    for file in &files {
+        count += change.import(file, &tell)?.len();
+    }
+    change.commit()?;
+    ui::data(None, &format!("{} in {}\n", counted(count), database.folder().display()))?;
+    Ok(Exit::Passed)
+}
