@@ -9,7 +9,7 @@
 //!                              │
 //! Reference ─> pull ───────> transport ── challenge, redirect, retry ──> registry, token service, blob store
 //!               │              │
-//!               └─> Image      └─> Blob ── BlobReader (for threads)
+//!               └─> Image      └─> Blob ── BlobReader (for threads), fetch (into a file)
 //! ```
 
 mod access;
@@ -21,8 +21,10 @@ mod credentials;
 mod elf;
 mod endpoint;
 mod error;
+mod fetch;
 pub mod layout;
 mod manifest;
+mod pace;
 mod patience;
 mod platform;
 mod pull;
@@ -47,6 +49,7 @@ pub use config::{History, ImageConfig, RootFs, RunConfig};
 pub use credentials::{BrokenEntry, BrokenReason, Credential, Entry, Format, Keyring, LoginError};
 pub use elf::ElfError;
 pub use error::{Answer, Cause, Part, PullError, TokenError};
+pub use fetch::FetchError;
 pub use manifest::{Descriptor, Manifest, ManifestError};
 pub use pull::{Image, Layer, Resolved};
 pub use push::PushError;
@@ -55,6 +58,8 @@ pub use secret::Secret;
 pub use settings::{ForeignLayers, ProxySettings, Rate, Settings};
 
 use crate::image::Repository;
+
+pub use crate::part_file::FileError;
 
 /// The way to all registries. Cheap to clone; clones share connections and tokens.
 #[derive(Clone, Debug)]
