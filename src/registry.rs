@@ -1,4 +1,4 @@
-//! Registries: reading images from them, and putting the scanner's own image into one.
+//! Registries: reading images from them, putting the scanner's own image into one, and files as artifacts both ways.
 //!
 //! The transport is our own, on `reqwest`: `oci-client` keeps one credential per host where two namespaces may need
 //! two, reads one challenge only, drops what the token service says, and cannot resume a blob. It serves references and
@@ -9,10 +9,12 @@
 //!                              │
 //! Reference ─> pull ───────> transport ── challenge, redirect, retry ──> registry, token service, blob store
 //!               │              │
-//!               └─> Image      └─> Blob ── BlobReader (for threads), fetch (into a file)
+//!               ├─> Image      └─> Blob ── BlobReader (for threads), fetch (into a file)
+//!               └─> artifact
 //! ```
 
 mod access;
+mod artifact;
 mod blob;
 mod challenge;
 mod client;
@@ -43,6 +45,7 @@ use access::{Access, AccessKey, Actions};
 use endpoint::Endpoint;
 use transport::Transport;
 
+pub use artifact::{Artifact, ArtifactLayer, ArtifactManifest, FetchedArtifact, FetchedLayer};
 pub use blob::Blob;
 pub use client::SettingsError;
 pub use config::{History, ImageConfig, RootFs, RunConfig};
