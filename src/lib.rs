@@ -56,6 +56,7 @@ pub mod image;
 pub mod job;
 pub mod package;
 pub mod packages;
+mod part_file;
 pub mod plan;
 pub mod registry;
 pub mod report;

@@ -1,4 +1,4 @@
-//! Registries: reading images from them, and putting the scanner's own image into one.
+//! Registries: reading images from them, putting the scanner's own image into one, and files as artifacts both ways.
 //!
 //! The transport is our own, on `reqwest`: `oci-client` keeps one credential per host where two namespaces may need
 //! two, reads one challenge only, drops what the token service says, and cannot resume a blob. It serves references and
@@ -9,10 +9,12 @@
 //!                              │
 //! Reference ─> pull ───────> transport ── challenge, redirect, retry ──> registry, token service, blob store
 //!               │              │
-//!               └─> Image      └─> Blob ── BlobReader (for threads)
+//!               ├─> Image      └─> Blob ── BlobReader (for threads), fetch (into a file)
+//!               └─> artifact
 //! ```
 
 mod access;
+mod artifact;
 mod blob;
 mod challenge;
 mod client;
@@ -21,8 +23,10 @@ mod credentials;
 mod elf;
 mod endpoint;
 mod error;
+mod fetch;
 pub mod layout;
 mod manifest;
+mod pace;
 mod patience;
 mod platform;
 mod pull;
@@ -41,12 +45,14 @@ use access::{Access, AccessKey, Actions};
 use endpoint::Endpoint;
 use transport::Transport;
 
+pub use artifact::{Artifact, ArtifactLayer, ArtifactManifest, FetchedArtifact, FetchedLayer};
 pub use blob::Blob;
 pub use client::SettingsError;
 pub use config::{History, ImageConfig, RootFs, RunConfig};
 pub use credentials::{BrokenEntry, BrokenReason, Credential, Entry, Format, Keyring, LoginError};
 pub use elf::ElfError;
 pub use error::{Answer, Cause, Part, PullError, TokenError};
+pub use fetch::FetchError;
 pub use manifest::{Descriptor, Manifest, ManifestError};
 pub use pull::{Image, Layer, Resolved};
 pub use push::PushError;
@@ -55,6 +61,8 @@ pub use secret::Secret;
 pub use settings::{ForeignLayers, ProxySettings, Rate, Settings};
 
 use crate::image::Repository;
+
+pub use crate::part_file::FileError;
 
 /// The way to all registries. Cheap to clone; clones share connections and tokens.
 #[derive(Clone, Debug)]

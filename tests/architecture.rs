@@ -19,7 +19,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("tree", &["image"]),
     ("sbom", &["image", "package"]),
     ("packages", &["elf", "package", "sbom", "tree"]),
-    ("registry", &["elf", "image"]),
+    ("part_file", &[]),
+    ("registry", &["elf", "image", "part_file"]),
     ("wire", &["image"]),
     ("worker", &["image", "packages", "registry", "sbom", "tree", "wire"]),
     // running it in a cluster
@@ -74,7 +75,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("kube", &["cluster", "job"]),
     ("k8s_openapi", &["cluster", "job"]),
     ("reqwest", &["registry"]),
-    ("tokio", &["cli", "cluster", "database", "job", "registry", "scan", "worker"]),
+    ("tokio", &["cli", "cluster", "database", "job", "part_file", "registry", "scan", "worker"]),
     ("clap", &["cli", "worker"]),
     ("comfy_table", &["report", "worker"]),
     ("cyclonedx_bom", &["sbom"]),

@@ -1,10 +1,14 @@
 //! Images over the network: against a real registry (Debian's docker-registry, TLS, password), and against servers
 //! that misbehave on purpose. Nothing leaves this machine.
 
+#[path = "registry/artifact.rs"]
+mod artifact;
 #[path = "registry/command.rs"]
 mod command;
 #[path = "registry/fault.rs"]
 mod fault;
+#[path = "registry/fetch.rs"]
+mod fetch;
 #[path = "registry/http.rs"]
 mod http;
 #[path = "registry/index.rs"]

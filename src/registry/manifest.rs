@@ -89,6 +89,14 @@ pub enum ManifestError {
         /// Artifact type, or the media type of its config.
         artifact_type: String,
     },
+    /// Something else than the artifact that was asked for.
+    #[error("it is no artifact of type {wanted:?} but {found}")]
+    NotTheArtifact {
+        /// The artifact type that was asked for.
+        wanted: String,
+        /// What it is, in words.
+        found: String,
+    },
     /// A manifest of an unknown kind.
     #[error("its media type {media_type:?} is none of an image")]
     MediaType {
@@ -115,7 +123,15 @@ pub enum ManifestError {
     /// More layers or index entries than are read.
     #[error("it has more than {limit} {what}")]
     TooMany {
-        /// `layers` or `entries`.
+        /// `layers`, `entries` or `annotations`.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+    /// A text that is longer than what is read of its kind.
+    #[error("{what} is longer than {limit} bytes")]
+    TooLong {
+        /// Which text: `it` if it is the whole.
         what: &'static str,
         /// The limit.
         limit: usize,
@@ -343,7 +359,7 @@ fn is_tar(media_type: &str) -> bool {
 }
 
 /// Cut, and without what could play tricks on a terminal; the messages put it in quotes.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(SHOWN).collect()
 }
 

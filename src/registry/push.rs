@@ -3,6 +3,8 @@
 //! Not by `oci-client`: its TLS cannot be handed over ready made, so it would need a crypto provider installed for the
 //! whole process, and its errors drop what the registry says. Ours has the person's CA, credentials and words already.
 
+use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 
 use bytes::Bytes;
@@ -14,13 +16,13 @@ use super::access::{Access, Actions};
 use super::credentials::Keyring;
 use super::endpoint::{Endpoint, host_of};
 use super::error::{Answer, Part, PullError};
-use super::manifest::{Descriptor, References};
+use super::manifest::{Descriptor, ManifestError, References};
 use super::pull::{INDEX_DEPTH, RawManifest, Reader, Refusals, name_of};
 use super::scanner_image::BuiltImage;
 use super::transport::{Payload, Place, Request};
 use crate::image::{Digest, Reference};
 
-/// Why an image did not get into a registry.
+/// Why an image, or an artifact, did not get into a registry.
 #[derive(Debug, thiserror::Error)]
 pub enum PushError {
     /// The registry did not take it.
@@ -43,6 +45,18 @@ pub enum PushError {
         /// The digest of the image.
         digest: Digest,
     },
+    /// A file of the artifact cannot be read, or is not as long as was said.
+    #[error("cannot send {}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: io::Error,
+    },
+    /// The artifact is larger, or more is said about it, than anybody reads.
+    #[error("no manifest can be made of the artifact")]
+    Artifact(#[source] ManifestError),
 }
 
 /// Which side of a copy failed.
@@ -120,7 +134,7 @@ impl Registry {
     }
 }
 
-fn check_digest(target: &Reference, digest: &Digest) -> Result<(), PushError> {
+pub(super) fn check_digest(target: &Reference, digest: &Digest) -> Result<(), PushError> {
     match &target.digest {
         Some(wanted) if wanted != digest => {
             Err(PushError::OtherDigest { target: Box::new(target.clone()), digest: digest.clone() })
@@ -178,10 +192,10 @@ impl Copy<'_> {
 }
 
 /// Writes to one repository with one credential.
-struct Writer<'a> {
-    registry: &'a Registry,
-    endpoint: &'a Endpoint,
-    access: &'a Access,
+pub(super) struct Writer<'a> {
+    pub(super) registry: &'a Registry,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) access: &'a Access,
 }
 
 impl Writer<'_> {
@@ -193,7 +207,7 @@ impl Writer<'_> {
     }
 
     /// Sends a blob that the repository does not have yet; from its beginning again when that broke.
-    async fn blob(&self, digest: &Digest, content: &Payload<'_>) -> Result<(), PullError> {
+    pub(super) async fn blob(&self, digest: &Digest, content: &Payload<'_>) -> Result<(), PullError> {
         let part = Part::upload(digest);
         match self.send(Method::HEAD, self.endpoint.blob(digest), HeaderMap::new(), Payload::None, &part).await
         {
@@ -237,7 +251,7 @@ impl Writer<'_> {
         self.send(Method::PUT, url, headers, content, part).await.map(|_| ())
     }
 
-    async fn manifest(&self, name: &str, media_type: &str, bytes: &Bytes) -> Result<(), PullError> {
+    pub(super) async fn manifest(&self, name: &str, media_type: &str, bytes: &Bytes) -> Result<(), PullError> {
         let part = Part::manifest(name);
         let mut headers = HeaderMap::new();
         if let Ok(media_type) = HeaderValue::from_str(media_type) {

@@ -111,7 +111,10 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> Option<Request> {
 
 async fn send(mut stream: TcpStream, response: Response, head_only: bool) -> std::io::Result<()> {
     let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", response.status);
-    if !response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+    let says_how_long = |name: &str| {
+        name.eq_ignore_ascii_case("content-length") || name.eq_ignore_ascii_case("transfer-encoding")
+    };
+    if !response.headers.iter().any(|(name, _)| says_how_long(name)) {
         head += "Content-Length: ";
         head += &response.body.len().to_string();
         head += "\r\n";

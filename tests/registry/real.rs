@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use clarity::registry::scanner_image::{self, BuiltImage, Program};
 use clarity::registry::{Format, Keyring, PullError, Registry, Settings};
@@ -54,6 +55,18 @@ pub(crate) struct RealRegistry {
     process: Child,
     folder: tempfile::TempDir,
     pub(crate) port: u16,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+/// A request that the registry has answered, from its log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub(crate) method: String,
+    /// Path and query.
+    pub(crate) target: String,
+    pub(crate) status: u64,
+    /// Bytes of the answer's body.
+    pub(crate) written: u64,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -94,8 +107,33 @@ impl RealRegistry {
             .stderr(Stdio::piped())
             .spawn()
             .expect("docker-registry runs: install the Debian package docker-registry");
-        let port = listening_port(&mut process);
-        Self { process, folder, port }
+        let (port, log) = listening_port(&mut process);
+        Self { process, folder, port, log }
+    }
+
+    /// What was answered so far. The log comes after the answer: wait with [`RealRegistry::answered_when`] for what must
+    /// be in it.
+    pub(crate) fn answered(&self) -> Vec<Answered> {
+        let log = self.log.lock().expect("no panic");
+        let lines = log.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        lines.filter(|line| line["msg"] == "response completed").map(|line| Answered::of(&line)).collect()
+    }
+
+    /// What was answered, once it holds something of the wanted kind.
+    pub(crate) async fn answered_when(&self, wanted: impl Fn(&Answered) -> bool) -> Vec<Answered> {
+        for _ in 0..500 {
+            let answered = self.answered();
+            if answered.iter().any(&wanted) {
+                return answered;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no such answer: {:#?}", self.answered());
+    }
+
+    /// Forgets what was answered.
+    pub(crate) fn forget(&self) {
+        self.log.lock().expect("no panic").clear();
     }
 
     pub(crate) fn host(&self) -> String {
@@ -107,25 +145,43 @@ impl RealRegistry {
         self.folder.path().join("ca.pem")
     }
 
-    fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let authority = fs::read(self.authority()).expect("there with TLS");
         Settings { extra_roots: Some(authority), ..hurried() }
     }
 }
 
-/// The port that the system chose, from the line that says so: `listening on 127.0.0.1:PORT`.
-fn listening_port(process: &mut Child) -> u16 {
+impl Answered {
+    fn of(line: &serde_json::Value) -> Self {
+        let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
+        let number = |key: &str| line[key].as_u64().unwrap_or_default();
+        Self {
+            method: text("http.request.method"),
+            target: text("http.request.uri"),
+            status: number("http.response.status"),
+            written: number("http.response.written"),
+        }
+    }
+}
+
+/// The port that the system chose, from the line that says so (`listening on 127.0.0.1:PORT`), and what is logged from
+/// then on.
+fn listening_port(process: &mut Child) -> (u16, Arc<Mutex<Vec<String>>>) {
     let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();
     let ready = lines.by_ref().map_while(Result::ok).find(|line| line.contains("listening on"));
     let line = ready.expect("docker-registry starts");
     // What it writes from now on is read away, or it would wait for us.
-    std::thread::spawn(move || lines.for_each(drop));
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&log);
+    std::thread::spawn(move || {
+        lines.map_while(Result::ok).for_each(|line| kept.lock().expect("no panic").push(line));
+    });
     let address = line.split("listening on ").nth(1).expect("an address");
     let port: String = address
         .split_once(':')
         .map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect())
         .unwrap_or_default();
-    port.parse().expect("a port")
+    (port.parse().expect("a port"), log)
 }
 
 /// The line for user `puller` with password `pa:ss`; made once, since bcrypt takes its time.
