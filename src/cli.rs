@@ -8,16 +8,14 @@ pub mod image;
 mod match_sbom;
 mod result;
 mod scan;
+mod surroundings;
 mod ui;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use access::AccessArgs;
-
-use crate::registry::ProxySettings;
 
 /// What is running in a cluster, what is inside it, and what is wrong with it
 #[derive(Debug, Parser)]
@@ -97,11 +95,9 @@ async fn run(cli: Cli) -> Exit {
 }
 
 async fn image(args: image::ImageArgs) -> Result<Exit, errors::Explained> {
-    let configured = std::env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    let folder = configured.or_else(|| dirs::home_dir().map(|home| home.join(".docker")));
     let surroundings = image::Surroundings {
-        docker_config: folder.map(|folder| folder.join("config.json")),
-        proxy: ProxySettings::from_variables(|name| std::env::var(name).ok()),
+        docker_config: surroundings::docker_config(),
+        proxy: surroundings::proxy(),
         output: &mut std::io::stdout(),
         notes: &mut std::io::stderr(),
     };

@@ -11,9 +11,11 @@
 //! `database.json` in the place of the old one: before that moment all is old, after it all is new, and a full disk or an
 //! end in between leaves the old data. Readers need no lock. The folder can be copied as it is.
 
+mod artifact;
 mod bundle;
 mod install;
 mod load;
+mod mirror;
 mod records;
 mod state;
 mod supply;
@@ -24,7 +26,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::advisories::{Ecosystem, Header, Partition, SourceError, TableError};
+use crate::mirror::MirrorError;
+use crate::registry::{FetchError, LoginError, PullError, PushError, SettingsError};
 
+pub use artifact::Way;
 pub use install::{Change, Origin};
 pub use load::Opened;
 pub use state::{Installed, State};
@@ -56,7 +61,16 @@ pub enum Progress {
         /// How many things.
         count: usize,
     },
-    /// So much of it is here.
+    /// Something is being sent; its size in bytes.
+    Pushing {
+        /// Where to.
+        to: String,
+        /// How much there is in all.
+        size: u64,
+        /// How many things.
+        count: usize,
+    },
+    /// So many bytes of it are there.
     Fetched(u64),
     /// Records are being read.
     Reading(String),
@@ -121,6 +135,24 @@ pub enum DatabaseError {
     /// Records that were to be compiled could not be read.
     #[error(transparent)]
     Records(#[from] SourceError),
+    /// The registry could not be asked.
+    #[error(transparent)]
+    Registry(#[from] Box<PullError>),
+    /// The person's logins cannot be read.
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    /// No transport can be made of the settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A layer could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// The artifact could not be sent.
+    #[error(transparent)]
+    Push(#[from] PushError),
+    /// The mirror did not give a file.
+    #[error(transparent)]
+    Mirror(#[from] MirrorError),
     /// A file that should hold indexes holds none.
     #[error("{} is no export of a database", .path.display())]
     Bundle {

@@ -69,6 +69,27 @@ impl Wanted {
         }
     }
 
+    /// Their names before the colon, and those of which all releases are wanted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let of_releases = match &self.releases {
+            Releases::Of(names) => Some(names.iter().map(String::as_str)),
+            Releases::None | Releases::All => None,
+        };
+        self.ecosystems.keys().map(Ecosystem::name).chain(of_releases.into_iter().flatten())
+    }
+
+    /// Whether every ecosystem is wanted, whatever there are.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.releases == Releases::All
+    }
+
+    /// Whether all releases of an ecosystem are wanted, by its name before the colon.
+    #[must_use]
+    pub fn holds_all_releases(&self, name: &str) -> bool {
+        self.releases.holds(name)
+    }
+
     /// Whether nothing is wanted.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -7,7 +7,12 @@ use clap::Args;
 
 use super::errors::Explained;
 use crate::advisories::OsvSource;
+use super::surroundings;
 use crate::database::{Advisories, Database, DatabaseError, Source, Supply, Update};
+use crate::registry::Settings;
+
+/// The published indexes.
+pub(super) const SOURCE: &str = "ghcr.io/kubectl-clarity/advisories:v1";
 
 /// Where the database lies.
 #[derive(Clone, Debug, Args)]
@@ -26,14 +31,25 @@ pub(super) struct AdvisoriesArgs {
     #[command(flatten)]
     folder: FolderArgs,
     /// Where missing advisories are fetched from, as `db update --from` takes it
-    #[arg(long, value_name = "SOURCE", env = "CLARITY_DB_SOURCE", hide_env_values = true, value_parser = source)]
-    db_source: Option<Source>,
+    #[arg(long, value_name = "SOURCE", env = "CLARITY_DB_SOURCE", default_value = SOURCE, hide_env_values = true, value_parser = source)]
+    db_source: Source,
     /// Fetch no advisories
     #[arg(long, env = "CLARITY_OFFLINE", hide_env_values = true)]
     offline: bool,
     /// How old the advisories may be, for example 36h or 7d; without it old ones are used and said to be old
     #[arg(long, value_name = "DURATION", value_parser = age)]
     max_db_age: Option<Duration>,
+}
+
+/// How registries and mirrors are reached.
+#[derive(Clone, Debug, Args)]
+pub(super) struct TransportArgs {
+    /// PEM file with root certificates of registries and mirrors
+    #[arg(long, value_name = "FILE")]
+    pub(super) registry_ca: Option<PathBuf>,
+    /// Registry or mirror that may be spoken to without TLS; may be given several times
+    #[arg(long, value_name = "HOST")]
+    plain_http_registry: Vec<String>,
 }
 
 impl FolderArgs {
@@ -51,21 +67,38 @@ impl FolderArgs {
 
 impl AdvisoriesArgs {
     /// Where the advisories come from. A folder without records is said before anything else is done.
-    pub(super) fn complete(self) -> Result<Advisories, Explained> {
+    pub(super) fn complete(self, transport: TransportArgs) -> Result<Advisories, Explained> {
         let Self { advisories, folder, db_source, offline, max_db_age } = self;
         if let Some(path) = advisories {
             let source = OsvSource::open(&path).map_err(DatabaseError::Records);
             let wrong = |error| Explained::new("cannot load the advisories", &error);
             return source.map(Advisories::Records).map_err(wrong);
         }
-        let update = db_source.filter(|_| !offline).map(|source| Update { source });
+        let update = if offline { None } else { Some(transport.update(db_source)?) };
         Ok(Advisories::Database(Supply { database: folder.database()?, update, max_age: max_db_age }))
+    }
+}
+
+impl TransportArgs {
+    /// How a database is brought up to date from a source.
+    pub(super) fn update(self, source: Source) -> Result<Update, Explained> {
+        let Self { registry_ca, plain_http_registry } = self;
+        let extra_roots = match registry_ca {
+            Some(path) => {
+                let unread = |error| Explained::new(format!("cannot read {}", path.display()), &error);
+                Some(std::fs::read(&path).map_err(unread)?)
+            }
+            None => None,
+        };
+        let proxy = surroundings::proxy();
+        let settings = Settings { extra_roots, plain_http: plain_http_registry, proxy, ..Settings::default() };
+        Ok(Update { source, settings, docker_config: surroundings::docker_config() })
     }
 }
 
 /// Reads where advisories come from.
 pub(super) fn source(text: &str) -> Result<Source, String> {
-    Ok(Source::Records(PathBuf::from(text)))
+    text.parse().map_err(|_| "neither a reference in a registry, nor an address, nor a folder or zip".to_owned())
 }
 
 /// Reads an age, for which days are usual.

@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Exit;
-use super::database::{FolderArgs, source};
+use super::database::{FolderArgs, SOURCE, TransportArgs, source};
 use super::errors::Explained;
 use super::ui;
 use crate::advisories::{Ecosystem, Wanted};
-use crate::database::{Database, DatabaseError, Outcome, Progress, Source, Status, Update, days};
+use crate::database::{Database, DatabaseError, Outcome, Progress, Source, Status, days};
+use crate::image::{Reference, ReferenceError};
 use crate::report::table::{TableOptions, columns};
 
 /// Bring advisories to this machine, and say which there are
@@ -29,6 +30,8 @@ enum DbCommand {
     Update(UpdateArgs),
     /// Say which advisories there are, from where and how old
     Status(StatusArgs),
+    /// Put compiled advisories into a registry, for others to update from
+    Push(PushArgs),
     /// Write advisories to a file, for machines without a network
     Export(ExportArgs),
     /// Take in what `db export` wrote, or single index files
@@ -40,14 +43,17 @@ struct UpdateArgs {
     /// Ecosystems: Debian:12 for one release, Debian for all [default: those there are, and those that scans asked for]
     #[arg(value_name = "ECOSYSTEM", value_parser = ecosystem)]
     ecosystems: Vec<Ecosystem>,
-    /// Where from: a folder or zip of OSV records
-    #[arg(long, value_name = "SOURCE", env = "CLARITY_DB_SOURCE", value_parser = source)]
+    /// Where from: compiled indexes in a registry, or raw OSV records: a mirror of the public bucket by its address, a
+    /// folder, a zip
+    #[arg(long, value_name = "REF|URL|DIR|ZIP", env = "CLARITY_DB_SOURCE", default_value = SOURCE, hide_env_values = true, value_parser = source)]
     from: Source,
     /// All ecosystems that the source has
     #[arg(long, conflicts_with = "ecosystems")]
     all: bool,
     #[command(flatten)]
     folder: FolderArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
 }
 
 #[derive(Debug, Args)]
@@ -65,6 +71,23 @@ enum Format {
     Table,
     /// For programs.
     Json,
+}
+
+#[derive(Debug, Args)]
+struct PushArgs {
+    /// Where to push them, for example registry.example.com/tools/advisories:v1
+    #[arg(value_name = "REF", value_parser = reference)]
+    target: Reference,
+    /// Ecosystems, with their releases [default: all there are]
+    #[arg(value_name = "ECOSYSTEM", value_parser = ecosystem)]
+    ecosystems: Vec<Ecosystem>,
+    /// Update from raw OSV records first: a mirror's address, a folder, a zip
+    #[arg(long, value_name = "URL|DIR|ZIP", value_parser = source)]
+    from: Option<Source>,
+    #[command(flatten)]
+    folder: FolderArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
 }
 
 #[derive(Debug, Args)]
@@ -99,17 +122,18 @@ pub(super) async fn run(args: DbArgs) -> Result<Exit, Explained> {
     match args.command {
         DbCommand::Update(args) => update(args).await,
         DbCommand::Status(args) => status(args),
+        DbCommand::Push(args) => push(args).await,
         DbCommand::Export(args) => export(args),
         DbCommand::Import(args) => import(args),
     }
 }
 
 async fn update(args: UpdateArgs) -> Result<Exit, Explained> {
-    let UpdateArgs { ecosystems, from, all, folder } = args;
+    let UpdateArgs { ecosystems, from, all, folder, transport } = args;
     let database = folder.database()?;
     let wanted = wanted(&database, &ecosystems, all, &from)?;
-    let outcome = Update { source: from }.run(&database, &wanted, &tell).await?;
-    let Outcome { installed, unchanged, missing } = outcome;
+    let outcome = transport.update(from)?.run(&database, &wanted, &tell).await?;
+    let Outcome { installed, unchanged, missing, failed } = outcome;
     let text = format!(
         "{} new, {} unchanged in {}\n",
         counted(installed.len()),
@@ -117,6 +141,9 @@ async fn update(args: UpdateArgs) -> Result<Exit, Explained> {
         database.folder().display()
     );
     ui::data(None, &text)?;
+    if let Some(error) = failed {
+        return Err((*error).into());
+    }
     if missing.is_empty() { Ok(Exit::Passed) } else { Err(DatabaseError::Unknown(missing).into()) }
 }
 
@@ -143,7 +170,12 @@ fn wanted(
     let wanted = Wanted::whole(known);
     match source {
         Source::Records(_) if wanted.is_empty() => Ok(Wanted::all()),
-        Source::Records(_) => Ok(wanted),
+        Source::Artifact(_) | Source::Mirror(_) if wanted.is_empty() => {
+            let unknown = io::Error::other("nothing was scanned yet, so it is not known what is needed");
+            let explained = Explained::new("nothing to fetch", &unknown);
+            Err(explained.hint("name ecosystems: kubectl clarity db update Debian:12 Go; or --all"))
+        }
+        _ => Ok(wanted),
     }
 }
 
@@ -170,6 +202,7 @@ pub(super) fn in_words(progress: Progress) -> Option<String> {
             let size = size.map(|size| format!(", {}", mebibytes(size))).unwrap_or_default();
             format!("fetching advisories, {} from {from}{size}", counted(count))
         }
+        Progress::Pushing { to, size, count } => format!("pushing {}, {} to {to}", counted(count), mebibytes(size)),
         Progress::Fetched(_) | Progress::Unchanged(_) => return None,
         Progress::Reading(from) => format!("reading records of {from}"),
         Progress::Installed(name, records) => format!("{name}: {records} advisories"),
@@ -251,6 +284,39 @@ fn table(status: &[Status], database: &Database) -> String {
 fn mebibytes(bytes: u64) -> String {
     let tenths = bytes.saturating_mul(10).div_ceil(1 << 20);
     format!("{}.{} MiB", tenths / 10, tenths % 10)
+}
+
+async fn push(args: PushArgs) -> Result<Exit, Explained> {
+    let PushArgs { target, ecosystems, from, folder, transport } = args;
+    let database = folder.database()?;
+    let source = from.clone().unwrap_or(Source::Artifact(target.clone()));
+    let update = transport.update(source)?;
+    if from.is_some() {
+        let wanted = if ecosystems.is_empty() { Wanted::all() } else { of_names(&ecosystems) };
+        let outcome = update.run(&database, &wanted, &tell).await?;
+        // Half of the data would look like all of them to whoever fetches them.
+        if let Some(error) = outcome.failed {
+            return Err((*error).into());
+        }
+    }
+    let (status, _) = database.status()?;
+    let is_chosen = |status: &&Status| {
+        let name = status.name.parse::<Ecosystem>();
+        ecosystems.is_empty() || name.is_ok_and(|name| of_names(&ecosystems).holds(&name))
+    };
+    let names: Vec<String> = status.iter().filter(is_chosen).map(|status| status.name.clone()).collect();
+    if names.is_empty() {
+        let named = ecosystems.iter().map(ToString::to_string).collect();
+        return Err(DatabaseError::Unknown(named).into());
+    }
+    let way = update.way(&target, &tell)?;
+    let digest = database.push(&way, &target, &names, &tell).await?;
+    ui::data(None, &format!("{}\n", Reference { digest: Some(digest), ..target }))?;
+    Ok(Exit::Passed)
+}
+
+fn reference(text: &str) -> Result<Reference, String> {
+    text.parse().map_err(|error: ReferenceError| error.to_string())
 }
 
 fn export(args: ExportArgs) -> Result<Exit, Explained> {

@@ -9,7 +9,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::Exit;
-use super::database::AdvisoriesArgs;
+use super::database::{AdvisoriesArgs, TransportArgs};
 use super::db;
 use super::errors::Explained;
 use super::result::ResultArgs;
@@ -27,6 +27,8 @@ pub(super) struct MatchArgs {
     files: Vec<PathBuf>,
     #[command(flatten)]
     advisories: AdvisoriesArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
     #[command(flatten)]
     result: ResultArgs,
 }
@@ -55,9 +57,9 @@ pub(super) enum FileError {
 
 /// Reads the documents, matches them, and shows the report.
 pub(super) async fn run(args: MatchArgs) -> Result<Exit, Explained> {
-    let MatchArgs { files, advisories, result } = args;
+    let MatchArgs { files, advisories, transport, result } = args;
     let (started, clock) = (Timestamp::now(), Instant::now());
-    let advisories = advisories.complete()?;
+    let advisories = advisories.complete(transport)?;
     let mut given = Vec::new();
     let mut digests = String::new();
     for path in &files {

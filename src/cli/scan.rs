@@ -1,6 +1,5 @@
 //! `kubectl clarity scan`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -8,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::access::AccessArgs;
-use super::database::AdvisoriesArgs;
+use super::database::{AdvisoriesArgs, TransportArgs};
 use super::errors::Explained;
 use super::result::ResultArgs;
 use super::ui::{self, Progress};
@@ -64,9 +63,8 @@ pub(super) struct ScanArgs {
     /// ServiceAccount of the scanner pods
     #[arg(long, value_name = "NAME")]
     service_account: Option<String>,
-    /// PEM file with root certificates of the registries that the images come from
-    #[arg(long, value_name = "FILE")]
-    registry_ca: Option<PathBuf>,
+    #[command(flatten)]
+    transport: TransportArgs,
     /// Which Jobs stay after the scan for a day, for a look at them
     #[arg(long, value_name = "WHICH", default_value = "never")]
     keep_jobs: Keep,
@@ -132,11 +130,11 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
         scanner_image,
         scanner_pull_secret,
         service_account,
-        registry_ca,
+        transport,
         keep_jobs,
     } = args;
-    let registry_ca = registry_ca.as_deref().map(ui::read_certificates).transpose()?;
-    let advisories = advisories.complete()?;
+    let registry_ca = transport.registry_ca.as_deref().map(ui::read_certificates).transpose()?;
+    let advisories = advisories.complete(transport)?;
     let place = result.open()?;
     let connection = cluster::connect(&access.complete()).await?;
     let namespace = (!all_namespaces).then(|| namespace.unwrap_or_else(|| connection.namespace.clone()));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -14,6 +15,8 @@ use crate::advisories::{Holds, Partition};
 
 const LOCK: &str = "lock";
 const PARTS: &str = "parts";
+/// After this time an interrupted download is not gone on with.
+const ABANDONED: Duration = Duration::from_hours(7 * 24);
 /// How much of a file is summed up at once.
 const CHUNK: usize = 64 << 10;
 
@@ -81,6 +84,7 @@ impl Database {
         }
         let (state, notes) = self.state()?;
         notes.into_iter().for_each(|note| tell(Progress::Note(note)));
+        sweep(&self.folder.join(PARTS));
         // Nobody else is at work: what looks like it was left by somebody who was ended.
         for entry in fs::read_dir(&indexes).map_err(read_error(&indexes))?.flatten() {
             if entry.path().extension().is_some_and(|extension| extension == "tmp") {
@@ -191,6 +195,16 @@ impl Change<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Removes downloads that nobody has gone on with for long.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|time| time.elapsed().ok());
+        if age.is_some_and(|age| age > ABANDONED) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

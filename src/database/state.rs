@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Database, DatabaseError, INDEXES, SUFFIX, read_error, write_error};
 use crate::advisories::{Holds, Partition};
+use crate::mirror::Validators;
 
 /// Changes when a reader must.
 const VERSION: u32 = 1;
@@ -49,12 +50,12 @@ pub struct Installed {
 /// A file of a mirror that has become some of the indexes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Download {
-    /// `ETag` of the answer.
-    pub etag: Option<String>,
-    /// `Last-Modified` of the answer.
-    pub last_modified: Option<String>,
+    /// By what the server knows its version again.
+    pub validators: Validators,
     /// The indexes that came of it.
     pub indexes: BTreeSet<String>,
+    /// Whether all of it was compiled.
+    pub is_whole: bool,
 }
 
 impl Default for State {
