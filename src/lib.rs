@@ -54,6 +54,7 @@ pub mod facts;
 pub mod finding;
 pub mod image;
 pub mod job;
+pub mod mirror;
 pub mod package;
 pub mod packages;
 mod part_file;

@@ -60,6 +60,13 @@ pub use reader::BlobReader;
 pub use secret::Secret;
 pub use settings::{ForeignLayers, ProxySettings, Rate, Settings};
 
+// What a mirror is spoken to with, too.
+pub(crate) use client::{build as build_client, tls_failure};
+pub(crate) use endpoint::{allows_plain, host_of};
+pub(crate) use pace::Pace;
+pub(crate) use patience::{Patience, Setback, retry_after};
+pub(crate) use transport::ERROR_LIMIT;
+
 use crate::image::Repository;
 
 pub use crate::part_file::FileError;

@@ -21,6 +21,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("packages", &["elf", "package", "sbom", "tree"]),
     ("part_file", &[]),
     ("registry", &["elf", "image", "part_file"]),
+    ("mirror", &["image", "part_file", "registry"]),
     ("wire", &["image"]),
     ("worker", &["image", "packages", "registry", "sbom", "tree", "wire"]),
     // running it in a cluster
@@ -30,7 +31,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "severity"]),
-    ("database", &["advisories"]),
+    ("database", &["advisories", "image", "mirror", "registry"]),
     ("documents", &["advisories", "coverage", "report", "sbom"]),
     (
         "scan",
@@ -74,8 +75,8 @@ const MODULES: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("kube", &["cluster", "job"]),
     ("k8s_openapi", &["cluster", "job"]),
-    ("reqwest", &["registry"]),
-    ("tokio", &["cli", "cluster", "database", "job", "part_file", "registry", "scan", "worker"]),
+    ("reqwest", &["mirror", "registry"]),
+    ("tokio", &["cli", "cluster", "database", "job", "mirror", "part_file", "registry", "scan", "worker"]),
     ("clap", &["cli", "worker"]),
     ("comfy_table", &["report", "worker"]),
     ("cyclonedx_bom", &["sbom"]),

@@ -179,7 +179,8 @@ fn full_disk_leaves_the_old_data_usable() {
         "hint:  make room, or choose another folder: --db DIR",
     ]);
     assert!(ended.stdout().contains("code 1\n") && ended.stdout().ends_with("1\n"), "{}", ended.stdout());
-    let report: Value = serde_json::from_slice(&fs::read(place.path("after.json")).expect("a file")).expect("JSON");
+    let report: Value =
+        serde_json::from_slice(&fs::read(place.path("after.json")).expect("a file")).expect("JSON");
     assert_eq!(report["images"][0]["findings"][0]["vulnerability"], "PYSEC-first");
     assert_eq!(report["images"][0]["findings"].as_array().map(Vec::len), Some(1));
 }
@@ -212,7 +213,11 @@ fn what_is_missing_is_fetched_from_the_source_unless_offline() {
     let place = Place::new();
     let mut command = place.command(&["match", "sbom.json", "--db-source", "/nowhere"]);
     let ended = Ended(command.env_remove("CLARITY_OFFLINE").output().expect("it runs")).code(4);
-    assert!(ended.stdout().contains("no advisories could be fetched: cannot read /nowhere"), "{}", ended.stdout());
+    assert!(
+        ended.stdout().contains("no advisories could be fetched: cannot read /nowhere"),
+        "{}",
+        ended.stdout()
+    );
 }
 
 #[test]
@@ -221,10 +226,10 @@ fn old_data_are_said_to_be_old_and_refused_on_demand() {
     place.update(&place.records("osv", "first", 3)).code(0);
     let ended = place.run(&["match", "sbom.json"]).code(0);
     assert!(ended.stdout().contains("days old: kubectl clarity db update"), "{}", ended.stdout());
-    place.run(&["match", "sbom.json", "--max-db-age", "7d"]).code(1).says(&[
-        "error: the advisories are ",
-        "hint:  kubectl clarity db update, or a greater --max-db-age",
-    ]);
+    place
+        .run(&["match", "sbom.json", "--max-db-age", "7d"])
+        .code(1)
+        .says(&["error: the advisories are ", "hint:  kubectl clarity db update, or a greater --max-db-age"]);
     place.run(&["match", "sbom.json", "--max-db-age", "9999d"]).code(0);
     place.run(&["match", "sbom.json", "--max-db-age", "soon"]).code(2);
 }

@@ -3,6 +3,8 @@
 
 #[path = "registry/artifact.rs"]
 mod artifact;
+#[path = "registry/certificates.rs"]
+mod certificates;
 #[path = "registry/command.rs"]
 mod command;
 #[path = "registry/fault.rs"]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::errors::Explained;
-use crate::advisories::OsvSource;
 use super::surroundings;
+use crate::advisories::OsvSource;
 use crate::database::{Advisories, Database, DatabaseError, Source, Supply, Update};
 use crate::registry::Settings;
 
@@ -98,7 +98,8 @@ impl TransportArgs {
 
 /// Reads where advisories come from.
 pub(super) fn source(text: &str) -> Result<Source, String> {
-    text.parse().map_err(|_| "neither a reference in a registry, nor an address, nor a folder or zip".to_owned())
+    text.parse()
+        .map_err(|_| "neither a reference in a registry, nor an address, nor a folder or zip".to_owned())
 }
 
 /// Reads an age, for which days are usual.

@@ -202,7 +202,9 @@ pub(super) fn in_words(progress: Progress) -> Option<String> {
             let size = size.map(|size| format!(", {}", mebibytes(size))).unwrap_or_default();
             format!("fetching advisories, {} from {from}{size}", counted(count))
         }
-        Progress::Pushing { to, size, count } => format!("pushing {}, {} to {to}", counted(count), mebibytes(size)),
+        Progress::Pushing { to, size, count } => {
+            format!("pushing {}, {} to {to}", counted(count), mebibytes(size))
+        }
         Progress::Fetched(_) | Progress::Unchanged(_) => return None,
         Progress::Reading(from) => format!("reading records of {from}"),
         Progress::Installed(name, records) => format!("{name}: {records} advisories"),

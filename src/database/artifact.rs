@@ -10,7 +10,9 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 
 use super::install::sum;
-use super::{Change, Database, DatabaseError, Installed, Origin, Outcome, Progress, Tell, read_error, write_error};
+use super::{
+    Change, Database, DatabaseError, Installed, Origin, Outcome, Progress, Tell, read_error, write_error,
+};
 use crate::advisories::{Ecosystem, Wanted};
 use crate::image::{Digest, Reference};
 use crate::registry::{Artifact, ArtifactLayer, FetchedLayer, Keyring, Registry};
@@ -79,7 +81,8 @@ impl Change<'_> {
         let offered: Vec<Offered> = offered.filter(|offered| offered.is_wanted(wanted)).collect();
         let mut outcome = Outcome::default();
         let is_offered = |name: &String| offered.iter().any(|offered| offered.name == *name);
-        outcome.missing = wanted.ecosystems().map(ToString::to_string).filter(|name| !is_offered(name)).collect();
+        outcome.missing =
+            wanted.ecosystems().map(ToString::to_string).filter(|name| !is_offered(name)).collect();
 
         let mut needed = Vec::new();
         for offered in offered {
@@ -99,7 +102,8 @@ impl Change<'_> {
         tell(Progress::Fetching { from: from.clone(), size: Some(size), count: needed.len() });
         let parts = self.parts()?;
         let done = AtomicU64::new(0);
-        let downloads = needed.into_iter().map(|offered| download(way, reference, &parts, offered, &done, tell));
+        let downloads =
+            needed.into_iter().map(|offered| download(way, reference, &parts, offered, &done, tell));
         // Of a failed one the others are not lost: what was fetched is kept, and installed by the next attempt.
         let downloads: Vec<_> = futures::stream::iter(downloads).buffer_unordered(DOWNLOADS).collect().await;
         for downloaded in downloads {
@@ -171,10 +175,12 @@ impl Database {
             indexes.into_iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect();
         let folder = change.parts()?;
         let created = chosen.iter().filter_map(|(_, installed)| installed.as_of).max();
-        let layers = tokio::task::block_in_place(|| {
-            chosen.into_iter().map(|(name, installed)| self.layer(name, installed, &folder)).collect()
-        });
-        let layers: Vec<ArtifactLayer> = layers?;
+        let layers: Vec<ArtifactLayer> = tokio::task::block_in_place(|| {
+            chosen
+                .into_iter()
+                .map(|(name, installed)| self.layer(name, installed, &folder))
+                .collect::<Result<_, _>>()
+        })?;
         let size = layers.iter().map(|layer| layer.size).sum();
         tell(Progress::Pushing { to: target.to_string(), size, count: layers.len() });
         let annotations = created.map(|time| (CREATED.to_owned(), time.to_string()));
@@ -193,7 +199,8 @@ impl Database {
 
     /// Compresses an index into a file.
     fn layer(&self, name: String, installed: Installed, folder: &Path) -> Result<ArtifactLayer, DatabaseError> {
-        let (origin, content) = (self.path_of(&installed.digest), folder.join(format!("{}.zst", installed.digest)));
+        let (origin, content) =
+            (self.path_of(&installed.digest), folder.join(format!("{}.zst", installed.digest)));
         if sum(&origin).map_err(read_error(&origin))? != installed.digest {
             return Err(DatabaseError::Digest { name });
         }

@@ -62,7 +62,6 @@ impl Change<'_> {
                 Err(error) => failed = failed.or(Some(error.into())),
             }
         }
-        // What a file of the mirror has nothing about, and no other failed that may have.
         outcome.failed = failed.map(Box::new);
         Ok(outcome)
     }
@@ -142,7 +141,8 @@ async fn download<'a>(
         let all = done.fetch_add(more, Ordering::Relaxed);
         tell(Progress::Fetched(all.wrapping_add(more)));
     };
-    let fetched = mirror.fetch(&[&folder.name, RECORDS], folder.known.as_ref(), &path, MAX_BYTES, &progress).await;
+    let fetched =
+        mirror.fetch(&[&folder.name, RECORDS], folder.known.as_ref(), &path, MAX_BYTES, &progress).await;
     (folder, path, fetched)
 }
 

@@ -21,13 +21,13 @@ const CONNECTION_WINDOW: u32 = 32 * STREAM_WINDOW;
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The extra authorities are no PEM certificates.
-    #[error("the certificates given for registries are no PEM file")]
+    #[error("the certificates of extra authorities are no PEM file")]
     Pem(#[source] Cause),
     /// A PEM file that holds no certificate at all.
-    #[error("the file given for registries holds no certificate")]
+    #[error("the file of extra authorities holds no certificate")]
     NoCertificate,
     /// One of them is damaged or of a kind that cannot be an authority.
-    #[error("certificate {number} of those given for registries cannot be used")]
+    #[error("certificate {number} of the extra authorities cannot be used")]
     Certificate {
         /// Its place in the file, from 1.
         number: usize,
@@ -47,7 +47,7 @@ pub enum SettingsError {
 }
 
 /// Builds the client that all requests go through.
-pub(super) fn build(settings: &Settings) -> Result<reqwest::Client, SettingsError> {
+pub(crate) fn build(settings: &Settings) -> Result<reqwest::Client, SettingsError> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("kubectl-clarity/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(tls(settings.extra_roots.as_deref())?)
@@ -108,7 +108,7 @@ fn proxies(settings: &ProxySettings) -> Result<Vec<reqwest::Proxy>, SettingsErro
 }
 
 /// What the TLS library said about a failed connection, if it was TLS that failed.
-pub(super) fn tls_failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+pub(crate) fn tls_failure<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
         if let Some(failure) = error.downcast_ref::<rustls::Error>() {

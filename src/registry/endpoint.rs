@@ -61,13 +61,13 @@ impl Endpoint {
 
 /// Whether a host (with or without port) is among those that may be asked in the clear; an entry without a port
 /// stands for all ports.
-pub(super) fn allows_plain(plain_http: &[String], host: &str) -> bool {
+pub(crate) fn allows_plain(plain_http: &[String], host: &str) -> bool {
     let name = host.rsplit_once(':').filter(|(name, _)| !name.ends_with(':')).map_or(host, |(name, _)| name);
     plain_http.iter().any(|entry| entry == host || entry == name)
 }
 
 /// Host and port of an address, for messages.
-pub(super) fn host_of(url: &Url) -> String {
+pub(crate) fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     match url.port() {
         Some(port) => format!("{host}:{port}"),

@@ -300,7 +300,7 @@ impl PullError {
 impl Answer {
     /// Makes one line of an answer's body. Registries say `{"errors":[{"code","message"}]}` (distribution-spec, "Error
     /// Codes"), token services `{"details"}` or `{"error_description"}`; other text is shown as it is.
-    pub(super) fn new(status: u16, body: &[u8], secrets: &[String]) -> Self {
+    pub(crate) fn new(status: u16, body: &[u8], secrets: &[String]) -> Self {
         let text = String::from_utf8_lossy(body);
         let mut text = spoken(&text).unwrap_or_else(|| text.into_owned());
         for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
@@ -358,7 +358,7 @@ fn reorders_text(c: char) -> bool {
 
 impl Cause {
     /// The innermost error of a chain.
-    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+    pub(crate) fn of(error: &(dyn Error + 'static)) -> Self {
         let mut innermost = error;
         while let Some(source) = innermost.source() {
             innermost = source;
@@ -367,7 +367,7 @@ impl Cause {
     }
 
     /// A reason of our own.
-    pub(super) fn saying(text: &'static str) -> Self {
+    pub(crate) fn saying(text: &'static str) -> Self {
         Self(text.to_owned())
     }
 }

@@ -10,9 +10,9 @@ use super::settings::Settings;
 
 /// A failed attempt.
 #[derive(Debug)]
-pub(super) struct Setback {
+pub(crate) struct Setback<E = PullError> {
     /// What to say if it is not tried again.
-    pub(super) error: Box<PullError>,
+    pub(crate) error: Box<E>,
     again: Again,
 }
 
@@ -24,38 +24,43 @@ enum Again {
     After(Option<Duration>),
 }
 
-impl Setback {
+impl<E> Setback<E> {
+    /// A failure that stays.
+    pub(crate) fn lasting(error: E) -> Self {
+        Self { error: Box::new(error), again: Again::Never }
+    }
+
     /// A failure that may pass by itself.
-    pub(super) fn passing(error: PullError) -> Self {
+    pub(crate) fn passing(error: E) -> Self {
         Self::after(error, None)
     }
 
     /// A failure that should pass after some time.
-    pub(super) fn after(error: PullError, wait: Option<Duration>) -> Self {
+    pub(crate) fn after(error: E, wait: Option<Duration>) -> Self {
         Self { error: Box::new(error), again: Again::After(wait) }
     }
 
     /// Whether there is no point in trying again.
-    pub(super) fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         matches!(self.again, Again::Never)
     }
 }
 
 impl From<PullError> for Setback {
     fn from(error: PullError) -> Self {
-        Self { error: Box::new(error), again: Again::Never }
+        Self::lasting(error)
     }
 }
 
 /// What is left of the attempts that one request has.
-pub(super) struct Patience {
+pub(crate) struct Patience {
     attempts_left: u32,
     pause: Duration,
     longest_wait: Duration,
 }
 
 impl Patience {
-    pub(super) fn of(settings: &Settings) -> Self {
+    pub(crate) fn of(settings: &Settings) -> Self {
         Self {
             attempts_left: settings.attempts.saturating_sub(1),
             pause: settings.backoff,
@@ -69,7 +74,7 @@ impl Patience {
     }
 
     /// Waits before the next attempt, or gives the error back if there is to be none.
-    pub(super) async fn wait_after(&mut self, setback: Setback) -> Result<(), PullError> {
+    pub(crate) async fn wait_after<E>(&mut self, setback: Setback<E>) -> Result<(), E> {
         let pause = match setback.again {
             Again::Never => None,
             Again::After(wait) => self.next_pause(wait),
@@ -99,7 +104,7 @@ fn with_jitter(pause: Duration) -> Duration {
 }
 
 /// `Retry-After` in seconds or as a date. RFC 9110, section 10.2.3.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

@@ -16,7 +16,7 @@ use super::settings::Settings;
 use crate::image::Repository;
 
 /// Most of an error's body that is read, in bytes.
-pub(super) const ERROR_LIMIT: usize = 8 * 1024;
+pub(crate) const ERROR_LIMIT: usize = 8 * 1024;
 /// Registries redirect once, to a store; a store perhaps once more.
 const REDIRECT_LIMIT: usize = 5;
 /// How often one request may be challenged: for a token, and for a token with more rights.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use clarity::registry::scanner_image::{self, BuiltImage, Program};
 use clarity::registry::{Format, Keyring, PullError, Registry, Settings};
 
+use super::certificates::make_certificates;
 use super::http::{Response, Server};
 use super::{amd64, basic, hurried, keyring, plain, read_layer, reference, words};
 
@@ -194,25 +195,6 @@ fn htpasswd() -> &'static [u8] {
             .expect("htpasswd runs: install the Debian package apache2-utils");
         output.stdout
     })
-}
-
-/// A private authority and a certificate of its for 127.0.0.1.
-fn make_certificates(folder: &Path) {
-    let openssl = |line: &str| {
-        let output = Command::new("openssl")
-            .args(line.split(' '))
-            .current_dir(folder)
-            .output()
-            .expect("openssl runs: install the Debian package openssl");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=test-authority"));
-    openssl(&format!("req {key} -keyout server.key -out server.csr -subj /CN=127.0.0.1"));
-    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1\n").expect("written");
-    openssl(
-        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile names",
-    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
