@@ -49,11 +49,19 @@ impl Ecosystem {
         self.release.as_deref()
     }
 
-    /// A package's name in the one spelling that is looked up: Python's names have many, all others only their own.
+    /// A package's name in the one spelling that is looked up.
+    ///
+    /// Python's names have many spellings, those of .NET, PHP, Hex, Pub and Bitnami have no case. A Swift package is
+    /// named by a URL of Git, of which most records have only the host and the path.
     #[must_use]
     pub fn package_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
         match self.name.as_str() {
             "PyPI" => Cow::Owned(normalized_python_name(name)),
+            "NuGet" | "Packagist" | "Hex" | "Pub" | "Bitnami" => Cow::Owned(name.to_lowercase()),
+            "SwiftURL" => {
+                let name = name.strip_prefix("https://").unwrap_or(name);
+                Cow::Owned(name.strip_suffix(".git").unwrap_or(name).to_lowercase())
+            }
             _ => Cow::Borrowed(name),
         }
     }
@@ -78,6 +86,16 @@ impl Ecosystem {
             PackageType::Npm => Some("npm"),
             PackageType::Golang => Some("Go"),
             PackageType::Maven => Some("Maven"),
+            PackageType::Gem => Some("RubyGems"),
+            PackageType::Nuget => Some("NuGet"),
+            PackageType::Cargo => Some("crates.io"),
+            PackageType::Composer => Some("Packagist"),
+            PackageType::Hex => Some("Hex"),
+            PackageType::Pub => Some("Pub"),
+            PackageType::Bitnami => Some("Bitnami"),
+            PackageType::Hackage => Some("Hackage"),
+            PackageType::Cran => Some("CRAN"),
+            PackageType::Swift => Some("SwiftURL"),
             PackageType::Deb | PackageType::Apk | PackageType::Rpm => None,
         };
         if let Some(name) = of_language {
@@ -165,6 +183,16 @@ mod tests {
             (PackageType::Npm, "npm"),
             (PackageType::Golang, "Go"),
             (PackageType::Maven, "Maven"),
+            (PackageType::Gem, "RubyGems"),
+            (PackageType::Nuget, "NuGet"),
+            (PackageType::Cargo, "crates.io"),
+            (PackageType::Composer, "Packagist"),
+            (PackageType::Hex, "Hex"),
+            (PackageType::Pub, "Pub"),
+            (PackageType::Bitnami, "Bitnami"),
+            (PackageType::Hackage, "Hackage"),
+            (PackageType::Cran, "CRAN"),
+            (PackageType::Swift, "SwiftURL"),
         ] {
             for distro in [None, Some(distro("fedora", Some("40"), None))] {
                 let ecosystem = Ecosystem::of(package_type, distro.as_ref());
@@ -174,12 +202,18 @@ mod tests {
     }
 
     #[test]
-    fn only_names_of_python_have_several_spellings() {
+    fn names_are_looked_up_in_one_spelling() {
         for (ecosystem, name, expected) in [
             ("PyPI", "Zope._Interface", "zope-interface"),
             ("npm", "JSONStream", "JSONStream"),
             ("Go", "github.com/Masterminds/goutils", "github.com/Masterminds/goutils"),
             ("Maven", "org.Example:A_b", "org.Example:A_b"),
+            ("RubyGems", "RedCloth", "RedCloth"),
+            ("NuGet", "Newtonsoft.Json", "newtonsoft.json"),
+            ("crates.io", "Inflector", "Inflector"),
+            ("Packagist", "Symfony/HTTP-Kernel", "symfony/http-kernel"),
+            ("Hackage", "HTTP", "HTTP"),
+            ("SwiftURL", "https://github.com/Apple/swift-nio.git", "github.com/apple/swift-nio"),
         ] {
             let ecosystem: Ecosystem = ecosystem.parse().expect("valid");
             assert_eq!(ecosystem.package_name(name), expected);
