@@ -1,5 +1,6 @@
 //! OSV's names for what a package belongs to: `Debian:12`, `Alpine:v3.19`, `Go`.
 
+mod products;
 mod releases;
 
 use std::borrow::Cow;
@@ -10,6 +11,9 @@ use crate::package::{Distro, PackageType, normalized_python_name};
 
 /// Longest name of an ecosystem that is read, in bytes. The longest real one has some 60.
 const MAX_LENGTH: usize = 200;
+
+/// The repository of Drupal's modules, which OSV files apart from those of Packagist.
+const DRUPAL: &str = "https://packages.drupal.org/8";
 
 /// An ecosystem as in the OSV schema, `affected[].package.ecosystem`: a name and, after a colon, a release.
 ///
@@ -70,17 +74,27 @@ impl Ecosystem {
     #[must_use]
     pub fn known_by(&self) -> KnownBy {
         match self.name.as_str() {
-            "AlmaLinux" => KnownBy::Own,
+            "AlmaLinux" | "Red Hat" => KnownBy::Own,
             "Wolfi" | "Chainguard" | "MinimOS" | "Echo" => KnownBy::Either,
             _ => KnownBy::Source,
         }
     }
 
-    /// The ecosystem that holds the packages of a kind in a distribution.
+    /// Whether its advisories are announcements of fixes: a vulnerability that has none is in none of them.
+    #[must_use]
+    pub fn names_only_what_is_fixed(&self) -> bool {
+        matches!(
+            self.name.as_str(),
+            "AlmaLinux" | "Red Hat" | "Rocky Linux" | "SUSE" | "openSUSE" | "Mageia" | "openEuler"
+        )
+    }
+
+    /// The ecosystems that hold the packages of a kind in a distribution, never none. The first is the one that each such
+    /// image has packages of: without advisories for it nothing can be said, while the others may be empty.
     ///
     /// # Errors
     /// There is none that is known here; the error is the name to report as without data, in words.
-    pub fn of(package_type: PackageType, distro: Option<&Distro>) -> Result<Self, String> {
+    pub fn all_of(package_type: PackageType, distro: Option<&Distro>) -> Result<Vec<Self>, String> {
         let of_language = match package_type {
             PackageType::Pypi => Some("PyPI"),
             PackageType::Npm => Some("npm"),
@@ -99,12 +113,16 @@ impl Ecosystem {
             PackageType::Deb | PackageType::Apk | PackageType::Rpm => None,
         };
         if let Some(name) = of_language {
-            return Ok(Self { name: name.to_owned(), release: None });
+            let repository = |url: &str| Self { name: name.to_owned(), release: Some(url.to_owned()) };
+            let others = (package_type == PackageType::Composer).then(|| repository(DRUPAL));
+            let main = Self { name: name.to_owned(), release: None };
+            return Ok(std::iter::once(main).chain(others).collect());
         }
         let Some(distro) = distro else {
             return Err(format!("{} packages of an unknown distribution", package_type.as_str()));
         };
-        releases::ecosystem(package_type, distro)?.parse().map_err(|_| describe(distro))
+        let names = releases::ecosystems(package_type, distro)?;
+        names.iter().map(|name| name.parse()).collect::<Result<_, _>>().map_err(|_| describe(distro))
     }
 }
 
@@ -195,8 +213,8 @@ mod tests {
             (PackageType::Swift, "SwiftURL"),
         ] {
             for distro in [None, Some(distro("fedora", Some("40"), None))] {
-                let ecosystem = Ecosystem::of(package_type, distro.as_ref());
-                assert_eq!(ecosystem.map(|e| e.to_string()), Ok(expected.to_owned()));
+                let ecosystems = Ecosystem::all_of(package_type, distro.as_ref());
+                assert_eq!(ecosystems.map(|all| all[0].to_string()), Ok(expected.to_owned()));
             }
         }
     }
@@ -227,7 +245,7 @@ mod tests {
             (Some(distro("slackware", Some("15.0"), None)), "slackware 15.0"),
             (None, "deb packages of an unknown distribution"),
         ] {
-            assert_eq!(Ecosystem::of(PackageType::Deb, distro.as_ref()), Err(expected.to_owned()));
+            assert_eq!(Ecosystem::all_of(PackageType::Deb, distro.as_ref()), Err(expected.to_owned()));
         }
     }
 }

@@ -47,11 +47,19 @@ struct Hit<'a> {
     fixed: Option<&'a str>,
 }
 
+/// The ecosystems of a kind of package for which there are advisories, and the order of their versions.
+struct Coverage {
+    /// The one without which there would be none.
+    main: Ecosystem,
+    others: Vec<Ecosystem>,
+    comparator: Comparator,
+}
+
 /// A package that is held against advisories.
 struct Subject<'a> {
     package: &'a Package,
+    coverage: &'a Coverage,
     look_ups: Vec<LookUp<'a>>,
-    comparator: Comparator,
     streams: Option<Streams>,
 }
 
@@ -68,7 +76,8 @@ pub fn wanted<'a>(sboms: impl IntoIterator<Item = &'a Sbom>) -> Wanted {
     let mut wanted = Wanted::default();
     for sbom in sboms {
         for package in not_owned(sbom) {
-            if let Ok(ecosystem) = Ecosystem::of(package.package_type, sbom.distro.as_ref()) {
+            let ecosystems = Ecosystem::all_of(package.package_type, sbom.distro.as_ref());
+            for ecosystem in ecosystems.into_iter().flatten() {
                 for look_up in LookUp::all(package, &ecosystem) {
                     wanted.add(ecosystem.clone(), &look_up.name);
                 }
@@ -90,17 +99,17 @@ pub fn match_sbom(sbom: &Sbom, index: &Index) -> Matches {
     let mut findings = Vec::new();
     let mut without_data = BTreeSet::new();
     let mut undecided = Undecided::default();
-    let mut covered: BTreeMap<PackageType, Option<(Ecosystem, Comparator)>> = BTreeMap::new();
+    let mut covered: BTreeMap<PackageType, Option<Coverage>> = BTreeMap::new();
     for package in not_owned(sbom) {
         let known = covered.entry(package.package_type).or_insert_with_key(|kind| {
-            let found = covered_ecosystem(*kind, distro, index);
+            let found = Coverage::of(*kind, distro, index);
             found.map_err(|name| without_data.insert(name)).ok()
         });
-        let Some((ecosystem, comparator)) = known else { continue };
-        let judgement = Subject::new(package, ecosystem, *comparator).judge(ecosystem, index, distro);
+        let Some(coverage) = known else { continue };
+        let judgement = Subject::new(package, coverage).judge(index, distro);
         findings.extend(judgement.findings);
         if let Some(lack) = judgement.lack {
-            undecided.add(ecosystem, lack, package);
+            undecided.add(&coverage.main, lack, package);
         }
     }
     without_data.extend(undecided.in_words());
@@ -113,24 +122,29 @@ pub fn match_sbom(sbom: &Sbom, index: &Index) -> Matches {
     Matches { findings, without_data: without_data.into_iter().collect() }
 }
 
-/// The ecosystem of a kind of package, if its versions can be ordered and there are advisories for it; otherwise the
-/// name that is reported as without data.
-fn covered_ecosystem(
-    package_type: PackageType,
-    distro: Option<&Distro>,
-    index: &Index,
-) -> Result<(Ecosystem, Comparator), String> {
-    let ecosystem = Ecosystem::of(package_type, distro)?;
-    match Comparator::of(&ecosystem) {
-        Some(comparator) if index.covers(&ecosystem) => Ok((ecosystem, comparator)),
-        _ => Err(ecosystem.to_string()),
+impl Coverage {
+    /// The error is the name that is reported as without data.
+    fn of(package_type: PackageType, distro: Option<&Distro>, index: &Index) -> Result<Self, String> {
+        let mut ecosystems = Ecosystem::all_of(package_type, distro)?.into_iter();
+        let main = ecosystems.next().ok_or_else(|| package_type.as_str().to_owned())?;
+        match Comparator::of(&main) {
+            Some(comparator) if index.covers(&main) => {
+                let others = ecosystems.filter(|other| index.covers(other)).collect();
+                Ok(Self { main, others, comparator })
+            }
+            _ => Err(main.to_string()),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Ecosystem> {
+        std::iter::once(&self.main).chain(&self.others)
     }
 }
 
 fn is_readable(distro: &Distro) -> bool {
     [PackageType::Deb, PackageType::Apk, PackageType::Rpm]
         .into_iter()
-        .any(|kind| Ecosystem::of(kind, Some(distro)).is_ok())
+        .any(|kind| Ecosystem::all_of(kind, Some(distro)).is_ok())
 }
 
 fn rank(finding: &Finding) -> (Reverse<Severity>, &str, &str, &str) {
@@ -138,55 +152,60 @@ fn rank(finding: &Finding) -> (Reverse<Severity>, &str, &str, &str) {
 }
 
 impl<'a> Subject<'a> {
-    fn new(package: &'a Package, ecosystem: &Ecosystem, comparator: Comparator) -> Self {
-        let look_ups = LookUp::all(package, ecosystem);
-        Self { package, look_ups, comparator, streams: Streams::of_package(package) }
+    fn new(package: &'a Package, coverage: &'a Coverage) -> Self {
+        let look_ups = LookUp::all(package, &coverage.main);
+        Self { package, coverage, look_ups, streams: Streams::of_package(package) }
     }
 
-    fn judge(&self, ecosystem: &Ecosystem, index: &Index, distro: Option<&Distro>) -> Judgement {
-        let package = self.package;
-        let entries = |look_up: &LookUp<'_>| index.entries(ecosystem, &look_up.name);
-        let is_known = self.look_ups.iter().any(|look_up| !entries(look_up).is_empty());
+    fn judge(&self, index: &Index, distro: Option<&Distro>) -> Judgement {
+        let Self { package, coverage, .. } = *self;
         let only = |lack: Option<Lack>| Judgement { lack, ..Judgement::default() };
         if package.package_type == PackageType::Maven && !package.name.contains(':') {
-            let mut of_any_group = index.entries_of_artifact(ecosystem, &package.name);
+            let mut of_any_group = index.entries_of_artifact(&coverage.main, &package.name);
             return only(of_any_group.any(|entry| self.may_be_affected(entry)).then_some(Lack::Group));
         }
-        if !is_known {
+        let entries: Vec<(&LookUp<'_>, &Entry)> = self.entries(index).collect();
+        if entries.is_empty() {
             return Judgement::default();
         }
         if !undecided::has_version(package) {
             return only(Some(Lack::Version));
         }
-        if look_up::is_of_other_vendor(package, ecosystem) {
+        if look_up::is_of_other_vendor(package, &coverage.main) {
             return only(Some(Lack::Vendor));
         }
         let mut lack = None;
         let mut hits = Vec::new();
-        for look_up in &self.look_ups {
-            for entry in entries(look_up) {
-                if !undecided::is_decided(entry, look_up.version) {
-                    lack = Some(Lack::Version);
-                }
-                let Some(hit) = Hit::find(entry, look_up, self.comparator) else { continue };
-                match modules::relation(self.streams.as_ref(), entry.streams.as_ref()) {
-                    Relation::Same => hits.push(hit),
-                    Relation::Other => {}
-                    Relation::Unknown => lack = Some(Lack::Stream),
-                }
+        for (look_up, entry) in entries {
+            if !undecided::is_decided(entry, look_up.version) {
+                lack = Some(Lack::Version);
+            }
+            let Some(hit) = Hit::find(entry, look_up, coverage.comparator) else { continue };
+            match modules::relation(self.streams.as_ref(), entry.streams.as_ref()) {
+                Relation::Same => hits.push(hit),
+                Relation::Other => {}
+                Relation::Unknown => lack = Some(Lack::Stream),
             }
         }
         Judgement { findings: self.findings(&hits, distro), lack }
     }
 
+    /// What is said about it under all its names, in all its ecosystems.
+    fn entries<'i>(&'i self, index: &'i Index) -> impl Iterator<Item = (&'i LookUp<'a>, &'i Entry)> {
+        self.look_ups.iter().flat_map(move |look_up| {
+            let of_name = self.coverage.all().flat_map(move |of| index.entries(of, &look_up.name));
+            of_name.map(move |entry| (look_up, entry))
+        })
+    }
+
     /// Whether an advisory would affect it, were it the package that is meant.
     fn may_be_affected(&self, entry: &Entry) -> bool {
-        let is_hit = |look_up| Hit::find(entry, look_up, self.comparator).is_some();
+        let is_hit = |look_up| Hit::find(entry, look_up, self.coverage.comparator).is_some();
         !undecided::has_version(self.package) || self.look_ups.iter().any(is_hit)
     }
 
     fn findings(&self, hits: &[Hit<'_>], distro: Option<&Distro>) -> Vec<Finding> {
-        let Self { package, comparator, .. } = self;
+        let Self { package, coverage, .. } = self;
         let mut by_vulnerability: BTreeMap<&str, Vec<Hit<'_>>> = BTreeMap::new();
         for hit in hits {
             for vulnerability in &hit.entry.advisory.vulnerabilities {
@@ -194,7 +213,7 @@ impl<'a> Subject<'a> {
             }
         }
         let finding = |(vulnerability, hits): (&str, Vec<Hit<'_>>)| {
-            let deciding = deciding(&hits, *comparator)?;
+            let deciding = deciding(&hits, coverage.comparator)?;
             let rating = hits.iter().filter_map(|hit| hit.entry.rating.as_ref()).max();
             Some(Finding {
                 vulnerability: vulnerability.to_owned(),

@@ -61,9 +61,13 @@ impl Comparator {
     pub fn of(ecosystem: &Ecosystem) -> Option<Self> {
         match ecosystem.name() {
             "Debian" | "Ubuntu" | "Echo" => Some(Self::Dpkg),
-            "Alpine" | "Wolfi" | "Chainguard" | "MinimOS" => Some(Self::Apk),
-            "AlmaLinux" => Some(Self::Rpm),
-            "Rocky Linux" | "openSUSE" | "Azure Linux" | "Mageia" | "openEuler" => Some(Self::RpmSource),
+            "Alpine" | "Wolfi" | "Chainguard" | "MinimOS" | "Alpaquita" | "BellSoft Hardened Containers" => {
+                Some(Self::Apk)
+            }
+            "AlmaLinux" | "Red Hat" => Some(Self::Rpm),
+            "Rocky Linux" | "SUSE" | "openSUSE" | "Azure Linux" | "Mageia" | "openEuler" => {
+                Some(Self::RpmSource)
+            }
             "PyPI" => Some(Self::Pep440),
             "npm" | "crates.io" | "Hex" | "SwiftURL" => Some(Self::Semver),
             "Go" => Some(Self::Go),
