@@ -7,6 +7,7 @@
 //! A source gives records of the packages that are asked for, and no others: [`wanted`](matching::wanted) says
 //! which ones the SBOMs need. The index answers by ecosystem and name. Everything but the sources is pure.
 
+mod caveats;
 pub mod ecosystem;
 pub mod index;
 pub mod matching;
@@ -21,6 +22,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+pub use caveats::caveats;
 pub use ecosystem::Ecosystem;
 pub use index::Index;
 pub use osv::OsvSource;

@@ -1,6 +1,6 @@
 //! From bills of materials to a report, without a cluster: the same matching and the same report as a scan's. Pure.
 
-use crate::advisories::{Index, Wanted, matching};
+use crate::advisories::{Index, Wanted, caveats, matching};
 use crate::coverage::State;
 use crate::report::{ContainerReport, DOCUMENT, Filter, ImageReport, REPORT_VERSION, Report, ScanInfo};
 use crate::sbom::{Document, Gap};
@@ -42,13 +42,14 @@ pub fn report(mut given: Vec<Given>, index: &Index, scan: ScanInfo) -> Report {
             image_index: Some(number),
         }
     });
+    let used = index.info();
     Report {
         version: REPORT_VERSION,
         scan,
-        advisories: index.info(),
         containers: containers.collect(),
         images,
-        notes: index.notes().to_vec(),
+        notes: index.notes().iter().cloned().chain(caveats(&used)).collect(),
+        advisories: used,
         filter: Filter::default(),
     }
 }

@@ -200,6 +200,7 @@ pub async fn scan(
     let mut notes = discovery.notes;
     notes.extend(read.notes.iter().cloned());
     notes.extend(index.notes().iter().cloned());
+    notes.extend(advisories::caveats(&index.info()));
     let info = ScanInfo {
         id: scan,
         generator: format!("{} {}", cluster::NAME, crate::VERSION),
