@@ -15,6 +15,10 @@ const MAX_LENGTH: usize = 200;
 /// The repository of Drupal's modules, which OSV files apart from those of Packagist.
 const DRUPAL: &str = "https://packages.drupal.org/8";
 
+/// What stands in the place of a release for the records about malware. They are 98 % of what is known of npm: in a
+/// partition of their own, the other records are found without them. No record names such an ecosystem.
+const MALWARE: &str = "malware";
+
 /// An ecosystem as in the OSV schema, `affected[].package.ecosystem`: a name and, after a colon, a release.
 ///
 /// A name without a release is an ecosystem of its own: a record for bare `Debian` says nothing about `Debian:12`.
@@ -51,6 +55,18 @@ impl Ecosystem {
     #[must_use]
     pub fn release(&self) -> Option<&str> {
         self.release.as_deref()
+    }
+
+    /// The ecosystem that holds what a record with this id says about this one: that of malware has a place of its own.
+    /// `MAL-` begins the ids of the public database of malicious packages.
+    #[must_use]
+    pub fn of_record(self, id: &str) -> Self {
+        let is_malware = self.release.is_none() && id.starts_with("MAL-");
+        if is_malware { self.malware() } else { self }
+    }
+
+    fn malware(self) -> Self {
+        Self { release: Some(MALWARE.to_owned()), ..self }
     }
 
     /// A package's name in the one spelling that is looked up.
@@ -90,7 +106,7 @@ impl Ecosystem {
     }
 
     /// The ecosystems that hold the packages of a kind in a distribution, never none. The first is the one that each such
-    /// image has packages of: without advisories for it nothing can be said, while the others may be empty.
+    /// image has packages of: without advisories for it there are no data, while the others may be empty.
     ///
     /// # Errors
     /// There is none that is known here; the error is the name to report as without data, in words.
@@ -113,10 +129,10 @@ impl Ecosystem {
             PackageType::Deb | PackageType::Apk | PackageType::Rpm => None,
         };
         if let Some(name) = of_language {
-            let repository = |url: &str| Self { name: name.to_owned(), release: Some(url.to_owned()) };
-            let others = (package_type == PackageType::Composer).then(|| repository(DRUPAL));
             let main = Self { name: name.to_owned(), release: None };
-            return Ok(std::iter::once(main).chain(others).collect());
+            let of_drupal = Self { name: name.to_owned(), release: Some(DRUPAL.to_owned()) };
+            let others = (package_type == PackageType::Composer).then_some(of_drupal);
+            return Ok([main.clone(), main.malware()].into_iter().chain(others).collect());
         }
         let Some(distro) = distro else {
             return Err(format!("{} packages of an unknown distribution", package_type.as_str()));
@@ -192,6 +208,20 @@ mod tests {
     fn bare_name_is_another_ecosystem_than_its_releases() {
         let bare: Ecosystem = "Debian".parse().expect("valid");
         assert_ne!(bare, "Debian:12".parse().expect("valid"));
+    }
+
+    #[test]
+    fn malware_has_a_place_of_its_own() {
+        for (ecosystem, id, expected) in [
+            ("npm", "MAL-2024-1", "npm:malware"),
+            ("npm", "GHSA-x", "npm"),
+            ("Debian:12", "MAL-2024-1", "Debian:12"),
+        ] {
+            let ecosystem: Ecosystem = ecosystem.parse().expect("valid");
+            assert_eq!(ecosystem.of_record(id).to_string(), expected, "{id}");
+        }
+        let of_npm = Ecosystem::all_of(PackageType::Npm, None).expect("known");
+        assert_eq!(of_npm.iter().map(ToString::to_string).collect::<Vec<_>>(), ["npm", "npm:malware"]);
     }
 
     #[test]

@@ -47,10 +47,13 @@ struct Hit<'a> {
     fixed: Option<&'a str>,
 }
 
-/// The ecosystems of a kind of package for which there are advisories, and the order of their versions.
+/// The ecosystems of a kind of package, and the order of their versions.
 struct Coverage {
-    /// The one without which there would be none.
+    /// The one without which there are no data, whatever the others say.
     main: Ecosystem,
+    /// Whether there are advisories for it.
+    is_whole: bool,
+    /// Those of the others for which there are advisories.
     others: Vec<Ecosystem>,
     comparator: Comparator,
 }
@@ -103,7 +106,12 @@ pub fn match_sbom(sbom: &Sbom, index: &Index) -> Matches {
     for package in not_owned(sbom) {
         let known = covered.entry(package.package_type).or_insert_with_key(|kind| {
             let found = Coverage::of(*kind, distro, index);
-            found.map_err(|name| without_data.insert(name)).ok()
+            let missing = match &found {
+                Ok(coverage) => (!coverage.is_whole).then(|| coverage.main.to_string()),
+                Err(name) => Some(name.clone()),
+            };
+            without_data.extend(missing);
+            found.ok()
         });
         let Some(coverage) = known else { continue };
         let judgement = Subject::new(package, coverage).judge(index, distro);
@@ -127,13 +135,9 @@ impl Coverage {
     fn of(package_type: PackageType, distro: Option<&Distro>, index: &Index) -> Result<Self, String> {
         let mut ecosystems = Ecosystem::all_of(package_type, distro)?.into_iter();
         let main = ecosystems.next().ok_or_else(|| package_type.as_str().to_owned())?;
-        match Comparator::of(&main) {
-            Some(comparator) if index.covers(&main) => {
-                let others = ecosystems.filter(|other| index.covers(other)).collect();
-                Ok(Self { main, others, comparator })
-            }
-            _ => Err(main.to_string()),
-        }
+        let comparator = Comparator::of(&main).ok_or_else(|| main.to_string())?;
+        let others = ecosystems.filter(|other| index.covers(other)).collect();
+        Ok(Self { is_whole: index.covers(&main), main, others, comparator })
     }
 
     fn all(&self) -> impl Iterator<Item = &Ecosystem> {

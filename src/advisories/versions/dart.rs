@@ -1,6 +1,6 @@
 //! Versions of Dart packages: `1.2.3-dev.1+4`.
 //!
-//! The rules are those of pub_semver's `Version.compareTo`: semantic versions, of which the build counts as well. One
+//! The rules are those of `Version.compareTo` of `pub_semver`: semantic versions, of which the build counts as well. One
 //! with a build comes after the one without, and builds are compared as pre-releases are.
 
 use std::cmp::Ordering;

@@ -1,6 +1,6 @@
-//! Versions of NuGet packages: `1.2.3.4-Beta.5+metadata`.
+//! Versions of .NET packages: `1.2.3.4-Beta.5+metadata`.
 //!
-//! The rules are those of NuGet.Versioning's default `VersionComparer`: up to four numbers, of which missing ones are
+//! The rules are those of `NuGet.Versioning`'s default `VersionComparer`: up to four numbers, of which missing ones are
 //! zero; then labels, which come before the release and have no case; metadata do not count. A label is a number only
 //! if it fits in 32 bits (`int.TryParse`), so that a time (`20240131123456`) is a word.
 

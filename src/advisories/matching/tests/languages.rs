@@ -100,3 +100,26 @@ fn introduced_zero_holds_pre_releases_of_zero_as_well() {
         assert_affected(kind, "a", (ecosystem, "1.0.0"), &[(lowest, true), ("1.0.0", false)]);
     }
 }
+
+#[test]
+fn malware_is_found_and_is_no_data_about_vulnerabilities() {
+    let mut malware = record_of("npm", "colour", "MAL-2024-1", "0 -");
+    malware["affected"][0] =
+        json!({"package": {"ecosystem": "npm", "name": "colour"}, "versions": ["1.4.1", "1.4.2"]});
+    let vulnerability = record_of("npm", "lodash", "GHSA-1", "0 4.17.21");
+    let sbom = |version| application(vec![of_language(PackageType::Npm, "colour", version)]);
+
+    let found = matches(&sbom("1.4.1"), &[malware.clone(), vulnerability.clone()]);
+    assert_eq!(found.without_data, [""; 0]);
+    let finding = only(found);
+    assert_eq!((finding.advisory.as_str(), finding.severity), ("MAL-2024-1", Severity::Critical));
+    assert_eq!(matches(&sbom("1.4.3"), &[malware.clone(), vulnerability.clone()]), Matches::default());
+
+    let counted = index(&[malware.clone(), vulnerability.clone()], &sbom("1.4.1")).info().ecosystems;
+    assert_eq!(counted, BTreeMap::from([("npm".to_owned(), 1), ("npm:malware".to_owned(), 1)]));
+    // What knows of no malware is no less of a source.
+    assert_eq!(matches(&sbom("1.4.1"), &[vulnerability]), Matches::default());
+    // What knows of nothing else says nothing about vulnerabilities.
+    let found = matches(&sbom("1.4.1"), &[malware]);
+    assert_eq!((found.findings.len(), found.without_data), (1, vec!["npm".to_owned()]));
+}
