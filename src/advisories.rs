@@ -9,6 +9,7 @@
 //! answers by ecosystem and name. Everything but the source and the files is pure.
 
 mod bytes;
+mod caveats;
 pub mod ecosystem;
 pub mod index;
 pub mod matching;
@@ -25,6 +26,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
+pub use caveats::caveats;
 pub use ecosystem::Ecosystem;
 pub use index::{Compiled, Header, Holds, Index, Partition, Text};
 pub use osv::OsvSource;

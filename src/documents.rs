@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::advisories::matching::{self, Matches, Texts};
-use crate::advisories::{Ecosystem, Index, Wanted};
+use crate::advisories::{Ecosystem, Index, Wanted, caveats};
 use crate::coverage::State;
 use crate::report::{ContainerReport, DOCUMENT, Filter, ImageReport, REPORT_VERSION, Report, ScanInfo};
 use crate::sbom::{Document, Gap};
@@ -56,13 +56,14 @@ pub fn report(
             image_index: Some(number),
         }
     });
+    let used = index.info();
     let report = Report {
         version: REPORT_VERSION,
         scan,
-        advisories: index.info(),
         containers: containers.collect(),
         images,
-        notes: index.notes().to_vec(),
+        notes: index.notes().iter().cloned().chain(caveats(&used)).collect(),
+        advisories: used,
         filter: Filter::default(),
     };
     (report, damaged)

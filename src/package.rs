@@ -36,6 +36,26 @@ pub enum PackageType {
     Golang,
     /// Java archives; the name is `group:artifact`, or the artifact alone where no group is confirmed.
     Maven,
+    /// Ruby gems.
+    Gem,
+    /// .NET packages; names have no case.
+    Nuget,
+    /// Rust crates.
+    Cargo,
+    /// PHP packages; the name is `vendor/name`.
+    Composer,
+    /// Packages of Erlang and Elixir; one of an organization is named `organization/name`.
+    Hex,
+    /// Dart packages.
+    Pub,
+    /// Components of Bitnami's images.
+    Bitnami,
+    /// Haskell packages.
+    Hackage,
+    /// R packages.
+    Cran,
+    /// Swift packages; the name is where the source lies: `github.com/apple/swift-nio`.
+    Swift,
 }
 
 /// The source package that a binary package was built from; advisories often name it instead.
@@ -82,6 +102,27 @@ pub struct Package {
 }
 
 impl PackageType {
+    /// All of them.
+    pub const ALL: [Self; 17] = [
+        Self::Deb,
+        Self::Apk,
+        Self::Rpm,
+        Self::Pypi,
+        Self::Npm,
+        Self::Golang,
+        Self::Maven,
+        Self::Gem,
+        Self::Nuget,
+        Self::Cargo,
+        Self::Composer,
+        Self::Hex,
+        Self::Pub,
+        Self::Bitnami,
+        Self::Hackage,
+        Self::Cran,
+        Self::Swift,
+    ];
+
     /// The `type` of a purl.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -93,16 +134,29 @@ impl PackageType {
             Self::Npm => "npm",
             Self::Golang => "golang",
             Self::Maven => "maven",
+            Self::Gem => "gem",
+            Self::Nuget => "nuget",
+            Self::Cargo => "cargo",
+            Self::Composer => "composer",
+            Self::Hex => "hex",
+            Self::Pub => "pub",
+            Self::Bitnami => "bitnami",
+            Self::Hackage => "hackage",
+            Self::Cran => "cran",
+            Self::Swift => "swift",
         }
     }
 
-    /// Whether the packages are those of a distribution, and not of a programming language.
+    /// Whether the packages are those of a distribution, and not of a programming language or a vendor.
     #[must_use]
     pub fn is_of_distribution(self) -> bool {
-        match self {
-            Self::Deb | Self::Apk | Self::Rpm => true,
-            Self::Pypi | Self::Npm | Self::Golang | Self::Maven => false,
-        }
+        matches!(self, Self::Deb | Self::Apk | Self::Rpm)
+    }
+
+    /// Whether purl-spec has the names in lower case only. Those of .NET have no case either, but keep it.
+    #[must_use]
+    pub fn is_lower_case(self) -> bool {
+        matches!(self, Self::Composer | Self::Hex | Self::Pub | Self::Bitnami)
     }
 }
 
@@ -185,12 +239,14 @@ impl Package {
                 Some((scope, name)) => push_parts(purl, [scope, name]),
                 None => push_encoded(purl, &self.name),
             },
-            PackageType::Golang => push_parts(purl, self.name.split('/')),
+            PackageType::Golang | PackageType::Swift => push_parts(purl, self.name.split('/')),
+            PackageType::Composer | PackageType::Hex => push_parts(purl, self.name.to_lowercase().split('/')),
             PackageType::Maven => match self.name.split_once(':') {
                 Some((group, artifact)) => push_parts(purl, [group, artifact]),
                 None => push_encoded(purl, &self.name),
             },
-            PackageType::Deb | PackageType::Apk | PackageType::Rpm => push_encoded(purl, &self.name),
+            kind if kind.is_lower_case() => push_encoded(purl, &self.name.to_lowercase()),
+            _ => push_encoded(purl, &self.name),
         }
     }
 
@@ -299,6 +355,17 @@ mod tests {
             (PackageType::Maven, "org.slf4j:slf4j-api", "pkg:maven/org.slf4j/slf4j-api@1"),
             (PackageType::Maven, "lonely", "pkg:maven/lonely@1"),
             (PackageType::Pypi, "Zope._Interface", "pkg:pypi/zope-interface@1"),
+            (PackageType::Gem, "RedCloth", "pkg:gem/RedCloth@1"),
+            (PackageType::Nuget, "Newtonsoft.Json", "pkg:nuget/Newtonsoft.Json@1"),
+            (PackageType::Cargo, "serde_json", "pkg:cargo/serde_json@1"),
+            (PackageType::Composer, "Symfony/HTTP-Kernel", "pkg:composer/symfony/http-kernel@1"),
+            (PackageType::Hex, "Phoenix", "pkg:hex/phoenix@1"),
+            (PackageType::Hex, "acme/foo", "pkg:hex/acme/foo@1"),
+            (PackageType::Pub, "http_parser", "pkg:pub/http_parser@1"),
+            (PackageType::Bitnami, "wordpress", "pkg:bitnami/wordpress@1"),
+            (PackageType::Hackage, "HTTP", "pkg:hackage/HTTP@1"),
+            (PackageType::Cran, "Rcpp", "pkg:cran/Rcpp@1"),
+            (PackageType::Swift, "github.com/apple/swift-nio", "pkg:swift/github.com/apple/swift-nio@1"),
         ] {
             let package = Package { package_type, architecture: None, ..package(name, "1", None) };
             assert_eq!(package.purl(Some(&debian())), purl);

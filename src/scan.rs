@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 pub use coordinate::KeepJobs;
 
 use crate::advisories::matching::{self, Texts};
-use crate::advisories::{Index, Wanted};
+use crate::advisories::{Index, Wanted, caveats};
 use crate::cluster::{self, Connection, DiscoverError, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
 use crate::job::{self, CleanUpError, JobSettings};
@@ -228,6 +228,7 @@ pub async fn scan(
     let mut notes = discovery.notes;
     notes.extend(read.notes.iter().cloned());
     notes.extend(index.notes().iter().cloned());
+    notes.extend(caveats(&index.info()));
     let info = ScanInfo {
         id: scan,
         generator: format!("{} {}", cluster::NAME, crate::VERSION),

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -113,7 +113,12 @@ fn update_that_is_killed_at_any_moment_leaves_the_old_data_or_the_new() {
     let mut killed = 0;
     for moment in (0..400).step_by(20) {
         let arguments = ["db", "update", "--from", &new.display().to_string()];
-        let mut update = place.command(&arguments).spawn().expect("the program starts");
+        let mut update = place
+            .command(&arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts");
         std::thread::sleep(Duration::from_millis(moment));
         let _ = update.kill();
         let status = update.wait().expect("it ends");
@@ -138,7 +143,7 @@ fn updates_at_the_same_moment_do_no_harm() {
         .map(|number| {
             let arguments = ["db", "update", "--from", &sets[number % 2].display().to_string()];
             let mut command = place.command(&arguments);
-            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
             command.spawn().expect("the program starts")
         })
         .collect();

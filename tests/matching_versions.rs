@@ -54,3 +54,38 @@ fn artifact_versions_are_ordered_as_maven_orders_them() {
 fn package_versions_are_ordered_as_rpm_orders_them() {
     assert_agrees(Comparator::Rpm, "rpm.txt");
 }
+
+#[test]
+fn package_versions_are_ordered_as_dpkg_orders_them() {
+    assert_agrees(Comparator::Dpkg, "dpkg.txt");
+}
+
+#[test]
+fn gem_versions_are_ordered_as_rubygems_orders_them() {
+    assert_agrees(Comparator::RubyGems, "rubygems.txt");
+}
+
+#[test]
+fn php_versions_are_ordered_as_composer_orders_them() {
+    assert_agrees(Comparator::Packagist, "packagist.txt");
+}
+
+#[test]
+fn dotnet_versions_are_ordered_as_nuget_orders_them() {
+    assert_agrees(Comparator::NuGet, "nuget.txt");
+}
+
+#[test]
+fn crate_versions_are_ordered_as_cargo_orders_them() {
+    assert_agrees(Comparator::Semver, "crates.txt");
+}
+
+#[test]
+fn hex_versions_are_ordered_as_elixir_orders_them() {
+    assert_agrees(Comparator::Semver, "hex.txt");
+}
+
+#[test]
+fn component_versions_are_ordered_as_bitnami_orders_them() {
+    assert_agrees(Comparator::Bitnami, "bitnami.txt");
+}

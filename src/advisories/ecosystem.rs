@@ -1,5 +1,6 @@
 //! OSV's names for what a package belongs to: `Debian:12`, `Alpine:v3.19`, `Go`.
 
+mod products;
 mod releases;
 
 use std::borrow::Cow;
@@ -11,6 +12,13 @@ use crate::package::{Distro, PackageType, normalized_python_name};
 
 /// Longest name of an ecosystem that is read, in bytes. The longest real one has some 60.
 const MAX_LENGTH: usize = 200;
+
+/// The repository of Drupal's modules, which OSV files apart from those of Packagist.
+const DRUPAL: &str = "https://packages.drupal.org/8";
+
+/// What stands in the place of a release for the records about malware. They are 98 % of what is known of npm: in a
+/// partition of their own, the other records are found without them. No record names such an ecosystem.
+const MALWARE: &str = "malware";
 
 /// An ecosystem as in the OSV schema, `affected[].package.ecosystem`: a name and, after a colon, a release.
 ///
@@ -56,11 +64,31 @@ impl Ecosystem {
         Comparator::of(self).is_some()
     }
 
-    /// A package's name in the one spelling that is looked up: Python's names have many, all others only their own.
+    /// The ecosystem that holds what a record with this id says about this one: that of malware has a place of its own.
+    /// `MAL-` begins the ids of the public database of malicious packages.
+    #[must_use]
+    pub fn of_record(self, id: &str) -> Self {
+        let is_malware = self.release.is_none() && id.starts_with("MAL-");
+        if is_malware { self.malware() } else { self }
+    }
+
+    fn malware(self) -> Self {
+        Self { release: Some(MALWARE.to_owned()), ..self }
+    }
+
+    /// A package's name in the one spelling that is looked up.
+    ///
+    /// Python's names have many spellings, those of .NET, PHP, Hex, Pub and Bitnami have no case. A Swift package is
+    /// named by a URL of Git, of which most records have only the host and the path.
     #[must_use]
     pub fn package_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
         match self.name.as_str() {
             "PyPI" => Cow::Owned(normalized_python_name(name)),
+            "NuGet" | "Packagist" | "Hex" | "Pub" | "Bitnami" => Cow::Owned(name.to_lowercase()),
+            "SwiftURL" => {
+                let name = name.strip_prefix("https://").unwrap_or(name);
+                Cow::Owned(name.strip_suffix(".git").unwrap_or(name).to_lowercase())
+            }
             _ => Cow::Borrowed(name),
         }
     }
@@ -69,31 +97,55 @@ impl Ecosystem {
     #[must_use]
     pub fn known_by(&self) -> KnownBy {
         match self.name.as_str() {
-            "AlmaLinux" => KnownBy::Own,
+            "AlmaLinux" | "Red Hat" => KnownBy::Own,
             "Wolfi" | "Chainguard" | "MinimOS" | "Echo" => KnownBy::Either,
             _ => KnownBy::Source,
         }
     }
 
-    /// The ecosystem that holds the packages of a kind in a distribution.
+    /// Whether its advisories are announcements of fixes: a vulnerability that has none is in none of them.
+    #[must_use]
+    pub fn names_only_what_is_fixed(&self) -> bool {
+        matches!(
+            self.name.as_str(),
+            "AlmaLinux" | "Red Hat" | "Rocky Linux" | "SUSE" | "openSUSE" | "Mageia" | "openEuler"
+        )
+    }
+
+    /// The ecosystems that hold the packages of a kind in a distribution, never none. The first is the one that each such
+    /// image has packages of: without advisories for it there are no data, while the others may be empty.
     ///
     /// # Errors
     /// There is none that is known here; the error is the name to report as without data, in words.
-    pub fn of(package_type: PackageType, distro: Option<&Distro>) -> Result<Self, String> {
+    pub fn all_of(package_type: PackageType, distro: Option<&Distro>) -> Result<Vec<Self>, String> {
         let of_language = match package_type {
             PackageType::Pypi => Some("PyPI"),
             PackageType::Npm => Some("npm"),
             PackageType::Golang => Some("Go"),
             PackageType::Maven => Some("Maven"),
+            PackageType::Gem => Some("RubyGems"),
+            PackageType::Nuget => Some("NuGet"),
+            PackageType::Cargo => Some("crates.io"),
+            PackageType::Composer => Some("Packagist"),
+            PackageType::Hex => Some("Hex"),
+            PackageType::Pub => Some("Pub"),
+            PackageType::Bitnami => Some("Bitnami"),
+            PackageType::Hackage => Some("Hackage"),
+            PackageType::Cran => Some("CRAN"),
+            PackageType::Swift => Some("SwiftURL"),
             PackageType::Deb | PackageType::Apk | PackageType::Rpm => None,
         };
         if let Some(name) = of_language {
-            return Ok(Self { name: name.to_owned(), release: None });
+            let main = Self { name: name.to_owned(), release: None };
+            let of_drupal = Self { name: name.to_owned(), release: Some(DRUPAL.to_owned()) };
+            let others = (package_type == PackageType::Composer).then_some(of_drupal);
+            return Ok([main.clone(), main.malware()].into_iter().chain(others).collect());
         }
         let Some(distro) = distro else {
             return Err(format!("{} packages of an unknown distribution", package_type.as_str()));
         };
-        releases::ecosystem(package_type, distro)?.parse().map_err(|_| describe(distro))
+        let names = releases::ecosystems(package_type, distro)?;
+        names.iter().map(|name| name.parse()).collect::<Result<_, _>>().map_err(|_| describe(distro))
     }
 }
 
@@ -166,27 +218,57 @@ mod tests {
     }
 
     #[test]
+    fn malware_has_a_place_of_its_own() {
+        for (ecosystem, id, expected) in [
+            ("npm", "MAL-2024-1", "npm:malware"),
+            ("npm", "GHSA-x", "npm"),
+            ("Debian:12", "MAL-2024-1", "Debian:12"),
+        ] {
+            let ecosystem: Ecosystem = ecosystem.parse().expect("valid");
+            assert_eq!(ecosystem.of_record(id).to_string(), expected, "{id}");
+        }
+        let of_npm = Ecosystem::all_of(PackageType::Npm, None).expect("known");
+        assert_eq!(of_npm.iter().map(ToString::to_string).collect::<Vec<_>>(), ["npm", "npm:malware"]);
+    }
+
+    #[test]
     fn packages_of_languages_need_no_distribution() {
         for (package_type, expected) in [
             (PackageType::Pypi, "PyPI"),
             (PackageType::Npm, "npm"),
             (PackageType::Golang, "Go"),
             (PackageType::Maven, "Maven"),
+            (PackageType::Gem, "RubyGems"),
+            (PackageType::Nuget, "NuGet"),
+            (PackageType::Cargo, "crates.io"),
+            (PackageType::Composer, "Packagist"),
+            (PackageType::Hex, "Hex"),
+            (PackageType::Pub, "Pub"),
+            (PackageType::Bitnami, "Bitnami"),
+            (PackageType::Hackage, "Hackage"),
+            (PackageType::Cran, "CRAN"),
+            (PackageType::Swift, "SwiftURL"),
         ] {
             for distro in [None, Some(distro("fedora", Some("40"), None))] {
-                let ecosystem = Ecosystem::of(package_type, distro.as_ref());
-                assert_eq!(ecosystem.map(|e| e.to_string()), Ok(expected.to_owned()));
+                let ecosystems = Ecosystem::all_of(package_type, distro.as_ref());
+                assert_eq!(ecosystems.map(|all| all[0].to_string()), Ok(expected.to_owned()));
             }
         }
     }
 
     #[test]
-    fn only_names_of_python_have_several_spellings() {
+    fn names_are_looked_up_in_one_spelling() {
         for (ecosystem, name, expected) in [
             ("PyPI", "Zope._Interface", "zope-interface"),
             ("npm", "JSONStream", "JSONStream"),
             ("Go", "github.com/Masterminds/goutils", "github.com/Masterminds/goutils"),
             ("Maven", "org.Example:A_b", "org.Example:A_b"),
+            ("RubyGems", "RedCloth", "RedCloth"),
+            ("NuGet", "Newtonsoft.Json", "newtonsoft.json"),
+            ("crates.io", "Inflector", "Inflector"),
+            ("Packagist", "Symfony/HTTP-Kernel", "symfony/http-kernel"),
+            ("Hackage", "HTTP", "HTTP"),
+            ("SwiftURL", "https://github.com/Apple/swift-nio.git", "github.com/apple/swift-nio"),
         ] {
             let ecosystem: Ecosystem = ecosystem.parse().expect("valid");
             assert_eq!(ecosystem.package_name(name), expected);
@@ -200,7 +282,7 @@ mod tests {
             (Some(distro("slackware", Some("15.0"), None)), "slackware 15.0"),
             (None, "deb packages of an unknown distribution"),
         ] {
-            assert_eq!(Ecosystem::of(PackageType::Deb, distro.as_ref()), Err(expected.to_owned()));
+            assert_eq!(Ecosystem::all_of(PackageType::Deb, distro.as_ref()), Err(expected.to_owned()));
         }
     }
 }

@@ -21,7 +21,7 @@ use super::index::{Entries, Entry, Identity, Index, Partition};
 use super::modules::{self, Relation, Streams};
 use super::rating::Rating;
 use super::versions::Comparator;
-use super::{AffectedVersions, TableError, Text, Wanted};
+use super::{AffectedVersions, Text, Wanted};
 use crate::finding::Finding;
 use crate::package::{Distro, Package, PackageType};
 use crate::sbom::Sbom;
@@ -52,6 +52,7 @@ pub enum Texts {
 
 /// An advisory that affects an installed version, and the range that says so.
 struct Hit<'a> {
+    partition: &'a Partition,
     advisory: u32,
     identity: Identity,
     rating: Option<usize>,
@@ -60,21 +61,26 @@ struct Hit<'a> {
     fixed: Option<String>,
 }
 
+/// The indexes for a kind of package, and the order of its versions.
+struct Coverage<'a> {
+    /// The ecosystem without which there are no data, whatever the others say.
+    main: Ecosystem,
+    /// Whether there is an index of it.
+    is_whole: bool,
+    partitions: Vec<&'a Partition>,
+    comparator: Comparator,
+}
+
 /// A package that is held against advisories.
 struct Subject<'a> {
     package: &'a Package,
+    coverage: &'a Coverage<'a>,
     look_ups: Vec<LookUp<'a>>,
-    comparator: Comparator,
     streams: Option<Streams>,
 }
 
-/// What packages are held against.
-#[derive(Clone, Copy)]
-struct Place<'a> {
-    partition: &'a Partition,
-    distro: Option<&'a Distro>,
-    texts: Texts,
-}
+/// The index of an ecosystem contradicts itself or its checksums.
+struct Damaged(Ecosystem);
 
 /// What the advisories say about one package.
 #[derive(Default)]
@@ -89,7 +95,8 @@ pub fn wanted<'a>(sboms: impl IntoIterator<Item = &'a Sbom>) -> Wanted {
     let mut wanted = Wanted::default();
     for sbom in sboms {
         for package in not_owned(sbom) {
-            if let Ok(ecosystem) = Ecosystem::of(package.package_type, sbom.distro.as_ref()) {
+            let ecosystems = Ecosystem::all_of(package.package_type, sbom.distro.as_ref());
+            for ecosystem in ecosystems.into_iter().flatten() {
                 for look_up in LookUp::all(package, &ecosystem) {
                     wanted.add(ecosystem.clone(), &look_up.name);
                 }
@@ -107,34 +114,52 @@ fn not_owned(sbom: &Sbom) -> impl Iterator<Item = &Package> {
 /// Holds the packages of an SBOM against an index.
 #[must_use]
 pub fn match_sbom(sbom: &Sbom, index: &Index, texts: Texts) -> Matches {
-    let distro = sbom.distro.as_ref();
-    let mut findings: Vec<(&Ecosystem, Finding)> = Vec::new();
     let mut damaged = BTreeSet::new();
+    loop {
+        // Half of what an index says would look like all of it: once more without it.
+        match match_without(&damaged, sbom, index, texts) {
+            Ok(mut matches) => {
+                matches.without_data.retain(|name| !damaged.iter().any(|one| one.to_string() == *name));
+                let in_words = damaged.iter().map(|ecosystem| format!("{ecosystem}, whose index is damaged"));
+                matches.without_data.extend(in_words);
+                matches.without_data.sort();
+                return Matches { damaged, ..matches };
+            }
+            Err(Damaged(ecosystem)) => damaged.insert(ecosystem),
+        };
+    }
+}
+
+/// Holds the packages of an SBOM against all indexes but the damaged ones.
+fn match_without(
+    damaged: &BTreeSet<Ecosystem>,
+    sbom: &Sbom,
+    index: &Index,
+    texts: Texts,
+) -> Result<Matches, Damaged> {
+    let distro = sbom.distro.as_ref();
+    let mut findings = Vec::new();
     let mut without_data = BTreeSet::new();
     let mut undecided = Undecided::default();
-    let mut covered: BTreeMap<PackageType, Option<(&Partition, Comparator)>> = BTreeMap::new();
+    let mut covered: BTreeMap<PackageType, Option<Coverage<'_>>> = BTreeMap::new();
+    let partition = |ecosystem: &Ecosystem| index.partition(ecosystem).filter(|_| !damaged.contains(ecosystem));
     for package in not_owned(sbom) {
         let known = covered.entry(package.package_type).or_insert_with_key(|kind| {
-            let found = covering(*kind, distro, index);
-            found.map_err(|name| without_data.insert(name)).ok()
+            let found = Coverage::of(*kind, distro, partition);
+            let missing = match &found {
+                Ok(coverage) => (!coverage.is_whole).then(|| coverage.main.to_string()),
+                Err(name) => Some(name.clone()),
+            };
+            without_data.extend(missing);
+            found.ok()
         });
-        let Some((partition, comparator)) = known else { continue };
-        let ecosystem = partition.ecosystem();
-        let subject = Subject::new(package, ecosystem, *comparator);
-        let Ok(judgement) = subject.judge(&Place { partition, distro, texts }) else {
-            damaged.insert(ecosystem.clone());
-            *known = None;
-            continue;
-        };
-        findings.extend(judgement.findings.into_iter().map(|finding| (ecosystem, finding)));
+        let Some(coverage) = known else { continue };
+        let judgement = Subject::new(package, coverage).judge(distro, texts)?;
+        findings.extend(judgement.findings);
         if let Some(lack) = judgement.lack {
-            undecided.add(ecosystem, lack, package);
+            undecided.add(&coverage.main, lack, package);
         }
     }
-    without_data.extend(damaged.iter().map(|ecosystem| format!("{ecosystem}, whose index is damaged")));
-    // Half of what an index says would look like all of it.
-    let trusted = findings.into_iter().filter(|(ecosystem, _)| !damaged.contains(ecosystem));
-    let mut findings: Vec<Finding> = trusted.map(|(_, finding)| finding).collect();
     without_data.extend(undecided.in_words());
     // A distribution whose packages nobody here can read looks like one without packages.
     let has_own = sbom.packages.iter().any(|package| package.package_type.is_of_distribution());
@@ -142,25 +167,28 @@ pub fn match_sbom(sbom: &Sbom, index: &Index, texts: Texts) -> Matches {
         without_data.insert(ecosystem::describe(distro));
     }
     findings.sort_by(|a, b| rank(a).cmp(&rank(b)));
-    Matches { findings, without_data: without_data.into_iter().collect(), damaged }
+    Ok(Matches { findings, without_data: without_data.into_iter().collect(), damaged: BTreeSet::new() })
 }
 
-/// The index of a kind of package, if its versions can be ordered and there are advisories for it; otherwise the name
-/// that is reported as without data.
-fn covering<'a>(
-    package_type: PackageType,
-    distro: Option<&Distro>,
-    index: &'a Index,
-) -> Result<(&'a Partition, Comparator), String> {
-    let ecosystem = Ecosystem::of(package_type, distro)?;
-    let covering = Comparator::of(&ecosystem).zip(index.partition(&ecosystem));
-    covering.map(|(comparator, partition)| (partition, comparator)).ok_or_else(|| ecosystem.to_string())
+impl<'a> Coverage<'a> {
+    /// The error is the name that is reported as without data.
+    fn of(
+        package_type: PackageType,
+        distro: Option<&Distro>,
+        partition: impl Fn(&Ecosystem) -> Option<&'a Partition>,
+    ) -> Result<Self, String> {
+        let ecosystems = Ecosystem::all_of(package_type, distro)?;
+        let main = ecosystems.first().ok_or_else(|| package_type.as_str().to_owned())?.clone();
+        let comparator = Comparator::of(&main).ok_or_else(|| main.to_string())?;
+        let partitions = ecosystems.iter().filter_map(&partition).collect();
+        Ok(Self { is_whole: partition(&main).is_some(), main, partitions, comparator })
+    }
 }
 
 fn is_readable(distro: &Distro) -> bool {
     [PackageType::Deb, PackageType::Apk, PackageType::Rpm]
         .into_iter()
-        .any(|kind| Ecosystem::of(kind, Some(distro)).is_ok())
+        .any(|kind| Ecosystem::all_of(kind, Some(distro)).is_ok())
 }
 
 fn rank(finding: &Finding) -> (Reverse<Severity>, &str, &str, &str) {
@@ -168,45 +196,43 @@ fn rank(finding: &Finding) -> (Reverse<Severity>, &str, &str, &str) {
 }
 
 impl<'a> Subject<'a> {
-    fn new(package: &'a Package, ecosystem: &Ecosystem, comparator: Comparator) -> Self {
-        let look_ups = LookUp::all(package, ecosystem);
-        Self { package, look_ups, comparator, streams: Streams::of_package(package) }
+    fn new(package: &'a Package, coverage: &'a Coverage<'a>) -> Self {
+        let look_ups = LookUp::all(package, &coverage.main);
+        Self { package, coverage, look_ups, streams: Streams::of_package(package) }
     }
 
-    fn judge(&self, place: &Place<'_>) -> Result<Judgement, TableError> {
-        let (package, partition) = (self.package, place.partition);
+    fn judge(&self, distro: Option<&Distro>, texts: Texts) -> Result<Judgement, Damaged> {
+        let Self { package, coverage, .. } = *self;
         let only = |lack: Option<Lack>| Ok(Judgement { lack, ..Judgement::default() });
         if package.package_type == PackageType::Maven && !package.name.contains(':') {
-            return only(self.may_be_of_a_group(partition)?.then_some(Lack::Group));
+            return only(self.may_be_of_a_group()?.then_some(Lack::Group));
         }
-        let mut said: Vec<(&LookUp<'_>, Entries)> = Vec::new();
-        for look_up in &self.look_ups {
-            said.extend(partition.entries(&look_up.name)?.map(|entries| (look_up, entries)));
-        }
+        let said = self.said()?;
         if said.is_empty() {
             return Ok(Judgement::default());
         }
         if !undecided::has_version(package) {
             return only(Some(Lack::Version));
         }
-        if look_up::is_of_other_vendor(package, partition.ecosystem()) {
+        if look_up::is_of_other_vendor(package, &coverage.main) {
             return only(Some(Lack::Vendor));
         }
         let mut lack = None;
         let mut hits = Vec::new();
-        for (look_up, entries) in &said {
+        for (look_up, partition, entries) in &said {
             for entry in entries.iter() {
-                let entry = entry?;
+                let entry = entry.map_err(|_| Damaged::of(partition))?;
                 if !undecided::is_decided(&entry, look_up.version) {
                     lack = Some(Lack::Version);
                 }
-                let Some((range, fixed)) = affected_range(&entry, look_up.version, self.comparator) else {
+                let Some((range, fixed)) = affected_range(&entry, look_up.version, coverage.comparator) else {
                     continue;
                 };
                 match modules::relation(self.streams.as_ref(), entry.streams.as_ref()) {
                     Relation::Same => hits.push(Hit {
+                        partition,
                         advisory: entry.advisory,
-                        identity: partition.identity(entry.advisory)?,
+                        identity: partition.identity(entry.advisory).map_err(|_| Damaged::of(partition))?,
                         rating: entry.rating,
                         look_up,
                         range,
@@ -217,51 +243,69 @@ impl<'a> Subject<'a> {
                 }
             }
         }
-        Ok(Judgement { findings: self.findings(&hits, place)?, lack })
+        Ok(Judgement { findings: self.findings(&hits, distro, texts)?, lack })
+    }
+
+    /// What is said about it under all its names, in all its ecosystems.
+    fn said(&self) -> Result<Vec<(&LookUp<'a>, &'a Partition, Entries)>, Damaged> {
+        let mut said = Vec::new();
+        for look_up in &self.look_ups {
+            for partition in &self.coverage.partitions {
+                let entries = partition.entries(&look_up.name).map_err(|_| Damaged::of(partition))?;
+                said.extend(entries.map(|entries| (look_up, *partition, entries)));
+            }
+        }
+        Ok(said)
     }
 
     /// Whether an advisory would affect an artifact of Maven, were it of the group that is meant.
-    fn may_be_of_a_group(&self, partition: &Partition) -> Result<bool, TableError> {
-        let has_version = undecided::has_version(self.package);
-        for entries in partition.entries_of_artifact(&self.package.name)? {
-            for entry in entries.iter() {
-                let entry = entry?;
-                let is_affected =
-                    |look_up: &LookUp<'_>| affected_range(&entry, look_up.version, self.comparator).is_some();
-                if !has_version || self.look_ups.iter().any(is_affected) {
-                    return Ok(true);
+    fn may_be_of_a_group(&self) -> Result<bool, Damaged> {
+        let (comparator, has_version) = (self.coverage.comparator, undecided::has_version(self.package));
+        for partition in &self.coverage.partitions {
+            let damaged = |_| Damaged::of(partition);
+            for entries in partition.entries_of_artifact(&self.package.name).map_err(damaged)? {
+                for entry in entries.iter() {
+                    let entry = entry.map_err(damaged)?;
+                    let is_affected =
+                        |look_up: &LookUp<'_>| affected_range(&entry, look_up.version, comparator).is_some();
+                    if !has_version || self.look_ups.iter().any(is_affected) {
+                        return Ok(true);
+                    }
                 }
             }
         }
         Ok(false)
     }
 
-    fn findings(&self, hits: &[Hit<'_>], place: &Place<'_>) -> Result<Vec<Finding>, TableError> {
-        let Self { package, comparator, .. } = self;
+    fn findings(
+        &self,
+        hits: &[Hit<'_>],
+        distro: Option<&Distro>,
+        texts: Texts,
+    ) -> Result<Vec<Finding>, Damaged> {
+        let Self { package, coverage, .. } = self;
         let mut by_vulnerability: BTreeMap<&str, Vec<&Hit<'_>>> = BTreeMap::new();
         for hit in hits {
             for vulnerability in &hit.identity.vulnerabilities {
                 by_vulnerability.entry(vulnerability).or_default().push(hit);
             }
         }
-        let finding = |(vulnerability, hits): (&str, Vec<&Hit<'_>>)| {
-            let deciding = deciding(&hits, *comparator)?;
+        let mut findings = Vec::new();
+        for (vulnerability, hits) in by_vulnerability {
+            let Some(deciding) = deciding(&hits, coverage.comparator) else { continue };
             let rating = hits.iter().filter_map(|hit| hit.rating()).max();
-            let text = match place.texts {
-                Texts::Shown => place.partition.text(deciding.advisory),
+            let text = match texts {
+                Texts::Shown => deciding.partition.text(deciding.advisory),
                 Texts::Left => Ok(Text::default()),
             };
-            let text = match text {
-                Ok(text) => text,
-                Err(error) => return Some(Err(error)),
-            };
-            Some(Ok(Finding {
+            let text = text.map_err(|_| Damaged::of(deciding.partition))?;
+            findings.push(Finding {
                 vulnerability: vulnerability.to_owned(),
                 advisory: deciding.identity.id.clone(),
                 aliases: aliases(vulnerability, &deciding.identity.id, &hits),
                 package: package.name.clone(),
                 installed: package.version.clone(),
-                purl: package.purl(place.distro),
+                purl: package.purl(distro),
                 fixed: deciding.fixed.clone(),
                 severity: rating.map_or(Severity::Unknown, |rating| rating.severity),
                 severity_source: rating.map(|Rating { source, .. }| source.clone()),
@@ -270,9 +314,15 @@ impl<'a> Subject<'a> {
                 summary: text.summary,
                 references: text.references,
                 locations: package.locations.clone(),
-            }))
-        };
-        by_vulnerability.into_iter().filter_map(finding).collect()
+            });
+        }
+        Ok(findings)
+    }
+}
+
+impl Damaged {
+    fn of(partition: &Partition) -> Self {
+        Self(partition.ecosystem().clone())
     }
 }
 

@@ -4,12 +4,18 @@
 //! trusted (Echo publishes dpkg versions as `SEMVER`).
 
 mod apk;
+mod bitnami;
+mod dart;
 mod dpkg;
 pub(super) mod go;
 mod maven;
+mod nuget;
 mod number;
+mod numbers;
+pub(super) mod packagist;
 mod pep440;
 mod rpm;
+mod rubygems;
 mod semver;
 
 use std::cmp::Ordering;
@@ -29,12 +35,24 @@ pub enum Comparator {
     RpmSource,
     /// PEP 440.
     Pep440,
-    /// Semantic versions as npm reads them.
+    /// Semantic versions as npm reads them, which are those of Cargo, Hex and Swift as well.
     Semver,
     /// `golang.org/x/mod/semver`.
     Go,
     /// Maven's `ComparableVersion`.
     Maven,
+    /// `Gem::Version`.
+    RubyGems,
+    /// NuGet.Versioning.
+    NuGet,
+    /// Composer.
+    Packagist,
+    /// bitnami/go-version: a revision is no pre-release.
+    Bitnami,
+    /// `pub_semver`, where the build counts.
+    Dart,
+    /// Nothing but numbers: Hackage and CRAN.
+    Numbers,
 }
 
 impl Comparator {
@@ -43,13 +61,23 @@ impl Comparator {
     pub fn of(ecosystem: &Ecosystem) -> Option<Self> {
         match ecosystem.name() {
             "Debian" | "Ubuntu" | "Echo" => Some(Self::Dpkg),
-            "Alpine" | "Wolfi" | "Chainguard" | "MinimOS" => Some(Self::Apk),
-            "AlmaLinux" => Some(Self::Rpm),
-            "Rocky Linux" | "openSUSE" | "Azure Linux" | "Mageia" | "openEuler" => Some(Self::RpmSource),
+            "Alpine" | "Wolfi" | "Chainguard" | "MinimOS" | "Alpaquita" | "BellSoft Hardened Containers" => {
+                Some(Self::Apk)
+            }
+            "AlmaLinux" | "Red Hat" => Some(Self::Rpm),
+            "Rocky Linux" | "SUSE" | "openSUSE" | "Azure Linux" | "Mageia" | "openEuler" => {
+                Some(Self::RpmSource)
+            }
             "PyPI" => Some(Self::Pep440),
-            "npm" => Some(Self::Semver),
+            "npm" | "crates.io" | "Hex" | "SwiftURL" => Some(Self::Semver),
             "Go" => Some(Self::Go),
             "Maven" => Some(Self::Maven),
+            "RubyGems" => Some(Self::RubyGems),
+            "NuGet" => Some(Self::NuGet),
+            "Packagist" => Some(Self::Packagist),
+            "Bitnami" => Some(Self::Bitnami),
+            "Pub" => Some(Self::Dart),
+            "Hackage" | "CRAN" => Some(Self::Numbers),
             _ => None,
         }
     }
@@ -65,17 +93,25 @@ impl Comparator {
             Self::Semver => semver::compare(a, b),
             Self::Go => go::compare(a, b),
             Self::Maven => maven::compare(a, b),
+            Self::RubyGems => rubygems::compare(a, b),
+            Self::NuGet => nuget::compare(a, b),
+            Self::Packagist => packagist::compare(a, b),
+            Self::Bitnami => bitnami::compare(a, b),
+            Self::Dart => dart::compare(a, b),
+            Self::Numbers => numbers::compare(a, b),
         }
     }
 
     /// Compares an installed version with one that a record names. Python's builds of one version (`2.0.1+cu118`)
-    /// are that version, unless the record names a build itself; an epoch that only one side of a source package of
-    /// rpm has says nothing.
+    /// are that version, unless the record names a build itself, and so are Bitnami's revisions and a gem's platforms; an
+    /// epoch that only one side of a source package of rpm has says nothing.
     #[must_use]
     pub fn compare_installed(self, installed: &str, named: &str) -> Ordering {
         match self {
             Self::Pep440 if !named.contains('+') => pep440::compare(pep440::public(installed), named),
             Self::RpmSource => rpm::compare_sources(installed, named),
+            Self::RubyGems => rubygems::compare(rubygems::without_platform(installed), named),
+            Self::Bitnami => bitnami::compare_installed(installed, named),
             _ => self.compare(installed, named),
         }
     }
@@ -87,8 +123,22 @@ mod tests {
 
     use super::*;
 
-    const OF_LANGUAGES: [Comparator; 4] =
-        [Comparator::Pep440, Comparator::Semver, Comparator::Go, Comparator::Maven];
+    const ALL: [Comparator; 14] = [
+        Comparator::Dpkg,
+        Comparator::Apk,
+        Comparator::Rpm,
+        Comparator::RpmSource,
+        Comparator::Pep440,
+        Comparator::Semver,
+        Comparator::Go,
+        Comparator::Maven,
+        Comparator::RubyGems,
+        Comparator::NuGet,
+        Comparator::Packagist,
+        Comparator::Bitnami,
+        Comparator::Dart,
+        Comparator::Numbers,
+    ];
 
     /// Each version against each other, the order being that of the list.
     #[track_caller]
@@ -109,9 +159,16 @@ mod tests {
         }
     }
 
-    /// As package managers of languages have them, most of them close to each other, and text that is none.
+    /// As package managers have them, most of them close to each other, and text that is none.
     fn versions() -> impl Strategy<Value = String> {
         prop_oneof![
+            "([01]:)?[0-2](\\.[0-2]){0,2}([a-c]|~rc[0-9]|\\+dfsg)?(-[0-2](~bpo1|\\+deb1[12]u[12]|ubuntu0\\.[12])?)?",
+            "[0-2]{1,2}(\\.[0-2]{1,3}){0,2}[a-c]?(_(alpha|rc|p|git|foo)[0-2]{0,2}){0,2}(~[0-9a-f]{1,3})?(-r[0-2])?",
+            "([01]:)?[0-2](\\.[0-2]){0,2}([~^](rc|git)?[0-2])?-[0-2](\\.el9(_[0-2])?|\\.module[+_]el8\\.[0-2])?",
+            "[0-2](\\.[0-2]){0,2}([.-]?(a|beta|pre|rc)[.]?[0-2]?){0,2}(-(x86_64-linux|java))?",
+            "[vV]?[0-2](\\.([0-2]|x)){0,4}[._-]?((stable|RC|b|alpha|patch|p|foo)[.-]?[0-2]{0,2})?([.-]?dev)?",
+            "[0-2](\\.[0-2]){0,3}(-([aA]lpha|[rR]c|[0-2]|20240131123456)(\\.[0-2bB]){0,2})?(\\+[0-2a](\\.[0-2])?)?",
+            "(dev-(main|1\\.0)|2024[.:-]?01[.:-]?(01|02)([.-][0-2])?|2024010[12])",
             "[v=]?[0-2](\\.[0-2]){0,3}(-(alpha|beta|rc|0)(\\.[0-2]){0,2})?(\\+(incompatible|b[12]))?",
             "([01]!)?[0-2](\\.[0-2]){0,2}((a|b|rc|\\.dev|\\.post|-)[0-2]){0,2}(\\+(cu118|local\\.[12]))?",
             "[0-2](\\.[0-2]){0,2}([.-]?(alpha|M|RC|SNAPSHOT|Final|ga|SP|jre|foo|x)[.-]?[0-2]?){0,2}([.-][0-2])?",
@@ -127,7 +184,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(1000))]
         #[test]
         fn orders_are_total(a in versions(), b in versions(), c in versions()) {
-            for comparator in OF_LANGUAGES {
+            for comparator in ALL {
                 let compare = |a: &str, b: &str| comparator.compare(a, b);
                 prop_assert_eq!(compare(&a, &a), Ordering::Equal);
                 prop_assert_eq!(compare(&a, &b), compare(&b, &a).reverse());
@@ -150,5 +207,13 @@ mod tests {
         assert_eq!(compare("2.0.1+cu118", "2.0.1+cu117"), Ordering::Greater);
         assert_eq!(compare("2.0.1", "2.0.1+cu117"), Ordering::Less);
         assert_eq!(Comparator::Semver.compare_installed("1.0.0+b", "1.0.0"), Ordering::Equal);
+    }
+
+    #[test]
+    fn revision_or_platform_of_an_installed_package_does_not_make_it_another_version() {
+        let gems = |installed| Comparator::RubyGems.compare_installed(installed, "1.15.0");
+        assert_eq!(gems("1.15.0-x86_64-linux"), Ordering::Equal);
+        assert_eq!(gems("1.15.0-rc1"), Ordering::Less);
+        assert_eq!(Comparator::Bitnami.compare_installed("6.4.2-3", "6.4.2"), Ordering::Equal);
     }
 }

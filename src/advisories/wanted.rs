@@ -78,6 +78,19 @@ impl Wanted {
         self.ecosystems.keys().map(Ecosystem::name).chain(of_releases.into_iter().flatten())
     }
 
+    /// What is wanted by its name and is not among those that were found.
+    #[must_use]
+    pub fn lacking(&self, found: &[String]) -> Vec<String> {
+        let is_found = |name: &str| found.iter().any(|found| found == name);
+        let has_release = |name: &str| found.iter().any(|found| found.split(':').next() == Some(name));
+        let by_release = self.ecosystems.keys().map(ToString::to_string).filter(|name| !is_found(name));
+        let by_name = match &self.releases {
+            Releases::Of(names) => Some(names.iter().filter(|name| !has_release(name)).cloned()),
+            Releases::None | Releases::All => None,
+        };
+        by_release.chain(by_name.into_iter().flatten()).collect()
+    }
+
     /// Whether every ecosystem is wanted, whatever there are.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -168,6 +181,9 @@ mod tests {
         assert!(!wanted.is_empty() && wanted.ecosystems().count() == 0);
         assert!(wanted.holds(&ecosystem("Debian:12")) && wanted.holds_package(&ecosystem("Debian:11"), "a"));
         assert!(wanted.holds_release_of("Go") && !wanted.holds(&ecosystem("PyPI")));
+        let found = ["Debian:12".to_owned()];
+        assert_eq!(wanted.lacking(&found), ["Go"]);
+        assert_eq!(Wanted::whole(["Debian:11", "Debian:12"].map(ecosystem)).lacking(&found), ["Debian:11"]);
         assert!(Wanted::all().holds_package(&ecosystem("PyPI"), "a"));
     }
 

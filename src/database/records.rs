@@ -36,11 +36,8 @@ impl Change<'_> {
                 outcome.installed.push(name);
             }
         }
-        outcome.missing = wanted
-            .ecosystems()
-            .map(ToString::to_string)
-            .filter(|name| !outcome.installed.contains(name) && !outcome.unchanged.contains(name))
-            .collect();
+        let found = [outcome.installed.as_slice(), &outcome.unchanged].concat();
+        outcome.missing = wanted.lacking(&found);
         Ok(outcome)
     }
 }

@@ -51,10 +51,11 @@ impl Purl {
         let path = path.trim_end_matches('/');
         let (namespace, name) = path.rsplit_once('/').unwrap_or(("", path));
         let name = match package_type {
-            PackageType::Npm | PackageType::Golang if !namespace.is_empty() => decode(path),
             PackageType::Maven if !namespace.is_empty() => format!("{}:{}", decode(namespace), decode(name)),
+            kind if has_namespace_in_its_name(kind) => decode(path),
             _ => decode(name),
         };
+        let name = if package_type.is_lower_case() { name.to_lowercase() } else { name };
         let pairs = qualifiers.split('&').filter_map(|pair| pair.split_once('='));
         let qualifiers = pairs.map(|(key, value)| (key.to_ascii_lowercase(), decode(value))).collect();
         Ok(Self { package_type, namespace: decode(namespace), name, version: decode(version), qualifiers })
@@ -164,8 +165,13 @@ pub(super) fn os_release_id(name: &str) -> String {
 }
 
 fn package_type(text: &str) -> Option<PackageType> {
-    use PackageType::{Apk, Deb, Golang, Maven, Npm, Pypi, Rpm};
-    [Deb, Apk, Rpm, Pypi, Npm, Golang, Maven].into_iter().find(|kind| kind.as_str() == text)
+    PackageType::ALL.into_iter().find(|kind| kind.as_str() == text)
+}
+
+/// Whether a package is known by its namespace and its name together.
+fn has_namespace_in_its_name(kind: PackageType) -> bool {
+    use PackageType::{Composer, Golang, Hex, Npm, Swift};
+    matches!(kind, Npm | Golang | Composer | Hex | Swift)
 }
 
 /// `NAME@VERSION`, or the name alone when the version is that of the package; for rpm the source package's file.
@@ -229,6 +235,30 @@ mod tests {
     }
 
     #[test]
+    fn name_is_that_of_the_ecosystem() {
+        for (purl, name) in [
+            ("pkg:npm/%40babel/core@1", "@babel/core"),
+            ("pkg:maven/org.slf4j/slf4j-api@1", "org.slf4j:slf4j-api"),
+            ("pkg:gem/RedCloth@4.3.2?platform=ruby", "RedCloth"),
+            ("pkg:nuget/Newtonsoft.Json@13.0.1", "Newtonsoft.Json"),
+            ("pkg:cargo/serde_json@1.0.0", "serde_json"),
+            ("pkg:composer/Symfony/http-kernel@v5.4.0", "symfony/http-kernel"),
+            ("pkg:hex/phoenix@1.7.0", "phoenix"),
+            ("pkg:hex/acme/foo@2.3.0", "acme/foo"),
+            ("pkg:pub/http@1.0.0", "http"),
+            ("pkg:bitnami/wordpress@6.2.0-3?arch=arm64&distro=debian-12", "wordpress"),
+            ("pkg:hackage/a50@0.5", "a50"),
+            ("pkg:cran/A3@1.0.0", "A3"),
+            ("pkg:swift/github.com/Alamofire/Alamofire@5.4.3", "github.com/Alamofire/Alamofire"),
+        ] {
+            let package = Purl::parse(purl).and_then(|purl| purl.package(Described::default())).expect(purl);
+            assert_eq!(package.name, name, "{purl}");
+            let again = Purl::parse(&package.purl(None)).and_then(|purl| purl.package(Described::default()));
+            assert_eq!(again.map(|again| again.name), Ok(name.to_owned()), "{purl}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_a_package_says_why() {
         for (purl, lack) in [
             ("", Lack::ValidPurl),
@@ -245,7 +275,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_purl_panics(purl in "(pkg:)?/{0,2}(deb|apk|rpm|npm|golang|maven|generic)?[/@?&=%#:a-zA-Z0-9é.-]{0,40}(distro=[a-z0-9.-]{0,9})?") {
+        fn no_purl_panics(purl in "(pkg:)?/{0,2}(deb|apk|rpm|npm|golang|maven|gem|nuget|composer|swift|generic)?[/@?&=%#:a-zA-Z0-9é.-]{0,40}(distro=[a-z0-9.-]{0,9})?") {
             if let Ok(purl) = Purl::parse(&purl) {
                 let _ = purl.distro();
                 let _ = purl.package(Described::default());

@@ -1,37 +1,48 @@
 //! Distributions and their releases, as OSV names them.
 //!
 //! None of these names can be guessed: a bucket has nothing under `Azure Linux:3.0` or `Alpine:3.19`, which would look
-//! like a clean image. What is not in this table has no data. On purpose that is so for Red Hat and SUSE Linux Enterprise,
-//! whose advisories are filed under products and modules that an image does not name, and for CentOS Stream, Tumbleweed,
-//! Oracle, Amazon, Photon, Fedora and others.
+//! like a clean image. What is not in this table has no data: CentOS Stream, Oracle, Amazon, Photon, Fedora, Arch and
+//! others.
 
-use super::describe;
+use super::{describe, products};
 use crate::package::{Distro, PackageType};
 
-/// The name of the ecosystem of a distribution's own packages; the error is what to report as without data, in words.
-pub(super) fn ecosystem(package_type: PackageType, distro: &Distro) -> Result<String, String> {
+/// The names of the ecosystems of a distribution's own packages, one for most; the error is what to report as without
+/// data, in words.
+pub(super) fn ecosystems(package_type: PackageType, distro: &Distro) -> Result<Vec<String>, String> {
     let id = distro.id.to_ascii_lowercase();
-    let (own_type, name) = match id.as_str() {
-        "debian" => (PackageType::Deb, debian(distro)),
-        "ubuntu" => (PackageType::Deb, ubuntu(distro)),
-        "echo" => (PackageType::Deb, Some("Echo".to_owned())),
-        "alpine" => (PackageType::Apk, alpine(distro)),
+    let one = |name: Option<String>| name.map(|name| vec![name]);
+    let (own_type, names) = match id.as_str() {
+        "debian" => (PackageType::Deb, one(debian(distro))),
+        "ubuntu" => (PackageType::Deb, one(ubuntu(distro))),
+        "echo" => (PackageType::Deb, one(Some("Echo".to_owned()))),
+        "alpine" => (PackageType::Apk, one(alpine(distro))),
         // What they call a version in os-release is that of a tool. There is but one release, which rolls.
-        "wolfi" => (PackageType::Apk, Some("Wolfi".to_owned())),
-        "chainguard" => (PackageType::Apk, Some("Chainguard".to_owned())),
-        "minimos" => (PackageType::Apk, Some("MinimOS".to_owned())),
-        "almalinux" => (PackageType::Rpm, alma(distro)),
-        "rocky" => (PackageType::Rpm, major("Rocky Linux", distro)),
-        "azurelinux" | "mariner" => (PackageType::Rpm, major("Azure Linux", distro)),
-        "mageia" => (PackageType::Rpm, major("Mageia", distro)),
-        "opensuse-leap" => (PackageType::Rpm, leap(distro)),
-        "openeuler" => (PackageType::Rpm, open_euler(distro)),
+        "wolfi" => (PackageType::Apk, one(Some("Wolfi".to_owned()))),
+        "chainguard" => (PackageType::Apk, one(Some("Chainguard".to_owned()))),
+        "minimos" => (PackageType::Apk, one(Some("MinimOS".to_owned()))),
+        "alpaquita" => (PackageType::Apk, one(bellsoft("Alpaquita", distro))),
+        "bellsoft-hardened-containers" => {
+            (PackageType::Apk, one(bellsoft("BellSoft Hardened Containers", distro)))
+        }
+        "almalinux" => (PackageType::Rpm, one(alma(distro))),
+        "rocky" => (PackageType::Rpm, one(major("Rocky Linux", distro))),
+        "azurelinux" | "mariner" => (PackageType::Rpm, one(major("Azure Linux", distro))),
+        "mageia" => (PackageType::Rpm, one(major("Mageia", distro))),
+        "opensuse-leap" => (PackageType::Rpm, one(leap("Leap", distro))),
+        "opensuse-leap-micro" => (PackageType::Rpm, one(leap("Leap Micro", distro))),
+        "opensuse-tumbleweed" => (PackageType::Rpm, one(Some("openSUSE:Tumbleweed".to_owned()))),
+        "openeuler" => (PackageType::Rpm, one(open_euler(distro))),
+        "rhel" => (PackageType::Rpm, numbers(distro).and_then(|numbers| products::red_hat(&numbers))),
+        "sles" | "sled" | "sles_sap" | "sle_hpc" | "sle-micro" | "sl-micro" => {
+            (PackageType::Rpm, numbers(distro).and_then(|numbers| products::suse(&id, &numbers)))
+        }
         _ => return Err(describe(distro)),
     };
     if own_type != package_type {
         return Err(format!("{} packages in {}", package_type.as_str(), describe(distro)));
     }
-    name.ok_or_else(|| describe(distro))
+    names.ok_or_else(|| describe(distro))
 }
 
 /// `9` of `9`, `9.4` and `9.4.1`.
@@ -79,9 +90,18 @@ fn alma(distro: &Distro) -> Option<String> {
     if is_kitten { None } else { major("AlmaLinux", distro) }
 }
 
-fn leap(distro: &Distro) -> Option<String> {
+fn leap(name: &str, distro: &Distro) -> Option<String> {
     let [major, minor] = numbers(distro)?[..] else { return None };
-    Some(format!("openSUSE:Leap {major}.{minor}"))
+    Some(format!("openSUSE:{name} {major}.{minor}"))
+}
+
+/// `stream`, which rolls, or `23`.
+fn bellsoft(name: &str, distro: &Distro) -> Option<String> {
+    if distro.version_id.as_deref() == Some("stream") {
+        Some(format!("{name}:stream"))
+    } else {
+        major(name, distro)
+    }
 }
 
 /// `22.03-LTS-SP3` of `openEuler 22.03 (LTS-SP3)`: `VERSION_ID` does not say which service pack it is.
@@ -132,6 +152,9 @@ mod tests {
             (PackageType::Apk, "wolfi 20230201", "Wolfi"),
             (PackageType::Apk, "chainguard 20230214", "Chainguard"),
             (PackageType::Apk, "minimos 20241031", "MinimOS"),
+            (PackageType::Apk, "alpaquita stream", "Alpaquita:stream"),
+            (PackageType::Apk, "alpaquita 23", "Alpaquita:23"),
+            (PackageType::Apk, "bellsoft-hardened-containers 25", "BellSoft Hardened Containers:25"),
             (PackageType::Rpm, "almalinux 8.10", "AlmaLinux:8"),
             (PackageType::Rpm, "almalinux 10.0|AlmaLinux 10.0 (Purple Lion)", "AlmaLinux:10"),
             (PackageType::Rpm, "rocky 9.4", "Rocky Linux:9"),
@@ -139,12 +162,16 @@ mod tests {
             (PackageType::Rpm, "mariner 2.0", "Azure Linux:2"),
             (PackageType::Rpm, "mageia 9", "Mageia:9"),
             (PackageType::Rpm, "opensuse-leap 15.6", "openSUSE:Leap 15.6"),
+            (PackageType::Rpm, "opensuse-leap-micro 5.5", "openSUSE:Leap Micro 5.5"),
+            (PackageType::Rpm, "opensuse-tumbleweed 20240801", "openSUSE:Tumbleweed"),
+            (PackageType::Rpm, "rhel 9.4", "Red Hat:enterprise_linux:9::baseos"),
+            (PackageType::Rpm, "sles 15.6", "SUSE:Linux Enterprise Module for Basesystem 15 SP6"),
             (PackageType::Rpm, "openeuler 22.03|openEuler 22.03 (LTS-SP3)", "openEuler:22.03-LTS-SP3"),
             (PackageType::Rpm, "openEuler 24.03|openEuler 24.03 (LTS)", "openEuler:24.03-LTS"),
             (PackageType::Rpm, "openeuler 23.09|openEuler 23.09", "openEuler:23.09"),
         ] {
-            let ecosystem = Ecosystem::of(package_type, Some(&distro(text)));
-            assert_eq!(ecosystem.map(|e| e.to_string()), Ok(expected.to_owned()), "{text}");
+            let ecosystems = Ecosystem::all_of(package_type, Some(&distro(text)));
+            assert_eq!(ecosystems.map(|all| all[0].to_string()), Ok(expected.to_owned()), "{text}");
         }
     }
 
@@ -160,16 +187,21 @@ mod tests {
             (PackageType::Rpm, "openeuler 22.03", "openeuler 22.03"),
             (PackageType::Rpm, "openeuler 22.03|openEuler 22.03 (a: b)", "openeuler 22.03"),
             (PackageType::Rpm, "opensuse-leap 15", "opensuse-leap 15"),
-            (PackageType::Rpm, "opensuse-tumbleweed 20240801", "opensuse-tumbleweed 20240801"),
-            (PackageType::Rpm, "rhel 9.4", "rhel 9.4"),
-            (PackageType::Rpm, "sles 15.6", "sles 15.6"),
+            (PackageType::Rpm, "rhel 5.11", "rhel 5.11"),
+            (PackageType::Rpm, "sles 11.4", "sles 11.4"),
+            (PackageType::Apk, "alpaquita edge", "alpaquita edge"),
             (PackageType::Rpm, "centos 9", "centos 9"),
             (PackageType::Rpm, "fedora 40", "fedora 40"),
             (PackageType::Rpm, "amzn 2023", "amzn 2023"),
             (PackageType::Rpm, "ol 9.4", "ol 9.4"),
             (PackageType::Rpm, "photon 5.0", "photon 5.0"),
+            (PackageType::Rpm, "arch", "arch without a release"),
         ] {
-            assert_eq!(Ecosystem::of(package_type, Some(&distro(text))), Err(expected.to_owned()), "{text}");
+            assert_eq!(
+                Ecosystem::all_of(package_type, Some(&distro(text))),
+                Err(expected.to_owned()),
+                "{text}"
+            );
         }
     }
 }

@@ -6,8 +6,10 @@ use super::super::ecosystem::{Ecosystem, KnownBy};
 use crate::package::{Package, PackageType, SourcePackage};
 
 /// Makers that distributions of rpm name in their own packages, by the ecosystem and as that begins, in lower case.
-const VENDORS: [(&str, &[&str]); 6] = [
+const VENDORS: [(&str, &[&str]); 8] = [
     ("AlmaLinux", &["almalinux"]),
+    ("Red Hat", &["red hat"]),
+    ("SUSE", &["suse"]),
     ("Rocky Linux", &["rocky"]),
     ("Azure Linux", &["microsoft"]),
     ("Mageia", &["mageia"]),
@@ -85,6 +87,9 @@ mod tests {
             ("Rocky Linux:9", other, vec!["source 2-3"]),
             ("Rocky Linux:9", None, vec!["own 1:2-3"]),
             ("openSUSE:Leap 15.6", other, vec!["source 2-3"]),
+            ("Red Hat:enterprise_linux:9::baseos", other, vec!["own 1:2-3"]),
+            ("SUSE:Linux Enterprise Server 15 SP6", other, vec!["source 2-3"]),
+            ("Alpaquita:23", other, vec!["source 2-3"]),
             ("Azure Linux:3", other, vec!["source 2-3"]),
             ("Mageia:9", other, vec!["source 2-3"]),
             ("openEuler:24.03-LTS", other, vec!["source 2-3"]),
@@ -115,6 +120,10 @@ mod tests {
             ("openSUSE:Leap 15.6", "SUSE LLC <https://www.suse.com/>", false),
             ("openSUSE:Leap 15.6", "openSUSE", false),
             ("openSUSE:Leap 15.6", "obs://build.opensuse.org/home:somebody", true),
+            ("Red Hat:enterprise_linux:9::baseos", "Red Hat, Inc.", false),
+            ("Red Hat:enterprise_linux:9::baseos", "Fedora Project", true),
+            ("SUSE:Linux Enterprise Server 15 SP6", "SUSE LLC <https://www.suse.com/>", false),
+            ("SUSE:Linux Enterprise Server 15 SP6", "obs://build.suse.de/home:somebody", true),
             ("openEuler:24.03-LTS", "http://openeuler.org", false),
             ("Mageia:9", "Mageia.Org", false),
         ] {

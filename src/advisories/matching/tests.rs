@@ -178,7 +178,8 @@ fn what_has_no_advisories_is_named_and_never_clean() {
         (of(Some(distro("debian", None)), deb()), vec!["debian without a release"]),
         (of(Some(distro("debian", Some("13"))), deb()), vec!["Debian:13"]),
         (of(Some(distro("ubuntu", Some("24.04"))), deb()), vec!["Ubuntu:24.04:LTS"]),
-        (of(Some(distro("rhel", Some("9.4"))), Vec::new()), vec!["rhel 9.4"]),
+        (of(Some(distro("rhel", Some("9.4"))), Vec::new()), vec![]),
+        (of(Some(distro("amzn", Some("2023"))), Vec::new()), vec!["amzn 2023"]),
         (of(Some(distro("fedora", Some("40"))), Vec::new()), vec!["fedora 40"]),
         (of(None, deb()), vec!["deb packages of an unknown distribution"]),
         (of(None, Vec::new()), vec![]),
@@ -255,12 +256,30 @@ fn packages_of_the_distribution_need_no_advisories_of_their_language() {
 
 #[test]
 fn ecosystems_without_data_are_named_one_by_one() {
-    let packages = [PackageType::Pypi, PackageType::Npm, PackageType::Golang, PackageType::Maven]
-        .map(|package_type| of_language(package_type, "g:a", "1"));
-    let mut sbom = debian(packages.to_vec());
+    let of_languages = PackageType::ALL.into_iter().filter(|package_type| !package_type.is_of_distribution());
+    let packages = of_languages.map(|package_type| of_language(package_type, "g:a", "1"));
+    let mut sbom = debian(packages.collect());
     sbom.packages.push(package(PackageType::Deb, "a", "1", ("a", "1")));
     let found = matches(&sbom, &[record_of("npm", "other", "GHSA-1", "0 5")]);
-    assert_eq!(found.without_data, ["Debian:12", "Go", "Maven", "PyPI"]);
+    assert_eq!(
+        found.without_data,
+        [
+            "Bitnami",
+            "CRAN",
+            "Debian:12",
+            "Go",
+            "Hackage",
+            "Hex",
+            "Maven",
+            "NuGet",
+            "Packagist",
+            "Pub",
+            "PyPI",
+            "RubyGems",
+            "SwiftURL",
+            "crates.io"
+        ]
+    );
 }
 
 #[test]
@@ -340,3 +359,5 @@ fn listed_versions_are_compared_and_not_spelled() {
 }
 
 mod distributions;
+mod languages;
+mod products;

@@ -8,7 +8,7 @@ use super::super::AffectedVersions;
 use super::super::ecosystem::Ecosystem;
 use super::super::index::Entry;
 use super::super::ranges::Interval;
-use super::super::versions::go;
+use super::super::versions::{go, packagist};
 use crate::package::{Package, PackageType};
 
 /// How many packages are named; the others are only counted.
@@ -63,14 +63,15 @@ impl Undecided {
 
 /// Whether a package of a language has the version that its name was released with. What Go builds from a folder is
 /// `(devel)`, or a commit without any release before it and with changes on top; Python's versioneer writes
-/// `0+unknown`.
+/// `0+unknown`; Composer installs branches by their names.
 pub(super) fn has_version(package: &Package) -> bool {
     let version = package.version.as_str();
     let is_known = version.bytes().any(|byte| byte.is_ascii_digit()) && !version.ends_with("+unknown");
     match package.package_type {
         PackageType::Deb | PackageType::Apk | PackageType::Rpm => true,
         PackageType::Golang => is_known && !(version.starts_with("v0.0.0-") && version.ends_with("+dirty")),
-        PackageType::Pypi | PackageType::Npm | PackageType::Maven => is_known,
+        PackageType::Composer => is_known && !packagist::is_branch(version),
+        _ => is_known,
     }
 }
 
@@ -103,6 +104,8 @@ mod tests {
         }
         assert!(!has_version(&package(PackageType::Pypi, "p", "0+unknown")));
         assert!(has_version(&package(PackageType::Deb, "p", "unknown")));
+        assert!(!has_version(&package(PackageType::Composer, "v/p", "dev-feature-1")));
+        assert!(has_version(&package(PackageType::Composer, "v/p", "1.x-dev")));
     }
 
     #[test]

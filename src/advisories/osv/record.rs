@@ -156,7 +156,9 @@ pub(super) fn read(text: &[u8], wanted: &Wanted) -> Result<Reading, serde_json::
     let mut ecosystems = BTreeSet::new();
     let mut is_package_wanted = false;
     for package in outline.affected.iter().filter_map(|affected| affected.package.as_ref()) {
-        if let Some((ecosystem, _)) = package.matchable().filter(|(ecosystem, _)| wanted.holds(ecosystem)) {
+        if let Some((ecosystem, _)) =
+            package.matchable(&outline.id).filter(|(ecosystem, _)| wanted.holds(ecosystem))
+        {
             is_package_wanted |= wanted.holds_package(&ecosystem, &ecosystem.package_name(&package.name));
             ecosystems.insert(ecosystem);
         }
@@ -192,11 +194,11 @@ pub(super) fn read(text: &[u8], wanted: &Wanted) -> Result<Reading, serde_json::
 }
 
 impl PackageRecord<'_> {
-    /// Its ecosystem, if that is one whose versions can be compared.
-    fn matchable(&self) -> Option<(Ecosystem, Comparator)> {
+    /// Its ecosystem in a record of this id, if that is one whose versions can be compared.
+    fn matchable(&self, id: &str) -> Option<(Ecosystem, Comparator)> {
         let ecosystem: Ecosystem = self.ecosystem.parse().ok()?;
         let comparator = Comparator::of(&ecosystem)?;
-        Some((ecosystem, comparator))
+        Some((ecosystem.of_record(id), comparator))
     }
 }
 
@@ -242,7 +244,7 @@ impl Record<'_> {
 
     fn affected(&self, affected: AffectedRecord<'_>, wanted: &Wanted) -> Option<Affected> {
         let package = affected.package?;
-        let (ecosystem, comparator) = package.matchable()?;
+        let (ecosystem, comparator) = package.matchable(&self.id)?;
         let name = ecosystem.package_name(&package.name).into_owned();
         if !wanted.holds_package(&ecosystem, &name) {
             return None;

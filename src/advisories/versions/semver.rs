@@ -10,15 +10,14 @@ use std::cmp::Ordering;
 
 use super::number::{Number, compare_text, split_digits};
 
-/// A version cut into its parts; build metadata do not count.
-enum Version<'a> {
-    Text(&'a str),
-    Numbers {
-        /// Digits and dots.
-        core: &'a str,
-        /// What follows the hyphen; without one it is a release, which is newer.
-        pre_release: Option<&'a str>,
-    },
+/// A version cut into its parts.
+pub(super) struct Parts<'a> {
+    /// Digits and dots.
+    core: &'a str,
+    /// What follows the hyphen: a pre-release, for most.
+    pub(super) suffix: Option<&'a str>,
+    /// What follows the plus, which seldom counts.
+    pub(super) build: Option<&'a str>,
 }
 
 /// One part of a pre-release: numbers are less than words, and words are compared as ASCII.
@@ -30,28 +29,30 @@ enum Identifier<'a> {
 
 /// Compares two versions as npm's `semver.compare` does.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
-    match (Version::new(a), Version::new(b)) {
-        (Version::Text(a), Version::Text(b)) => compare_text(a, b),
-        (Version::Text(_), Version::Numbers { .. }) => Ordering::Less,
-        (Version::Numbers { .. }, Version::Text(_)) => Ordering::Greater,
-        (
-            Version::Numbers { core: core_a, pre_release: pre_a },
-            Version::Numbers { core: core_b, pre_release: pre_b },
-        ) => compare_cores(core_a, core_b).then_with(|| compare_pre_releases(pre_a, pre_b)),
+    compare_with(a, b, |a, b| compare_pre_releases(a.suffix, b.suffix))
+}
+
+/// Compares two versions whose numbers count first; where those are equal, `rest` decides.
+pub(super) fn compare_with(a: &str, b: &str, rest: fn(&Parts<'_>, &Parts<'_>) -> Ordering) -> Ordering {
+    match (Parts::of(a), Parts::of(b)) {
+        (Some(a), Some(b)) => compare_cores(a.core, b.core).then_with(|| rest(&a, &b)),
+        (None, None) => compare_text(a, b),
+        (a, b) => a.is_some().cmp(&b.is_some()),
     }
 }
 
-impl<'a> Version<'a> {
-    fn new(text: &'a str) -> Self {
+impl<'a> Parts<'a> {
+    /// None of text without a number in front.
+    pub(super) fn of(text: &'a str) -> Option<Self> {
         let version = text.trim().trim_start_matches(['v', 'V', '=', ' ', '\t']);
         let core = version.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
         let (core, rest) = version.split_at(core);
         if !core.starts_with(|first: char| first.is_ascii_digit()) {
-            return Self::Text(text);
+            return None;
         }
-        let rest = rest.split_once('+').map_or(rest, |(rest, _)| rest);
-        let pre_release = rest.strip_prefix('-').unwrap_or(rest);
-        Self::Numbers { core, pre_release: (!pre_release.is_empty()).then_some(pre_release) }
+        let (rest, build) = rest.split_once('+').map_or((rest, None), |(rest, build)| (rest, Some(build)));
+        let suffix = rest.strip_prefix('-').unwrap_or(rest);
+        Some(Self { core, suffix: (!suffix.is_empty()).then_some(suffix), build })
     }
 }
 
@@ -70,11 +71,17 @@ fn compare_cores(a: &str, b: &str) -> Ordering {
     }
 }
 
-fn compare_pre_releases(a: Option<&str>, b: Option<&str>) -> Ordering {
+/// A pre-release is less than the release that it leads to.
+pub(super) fn compare_pre_releases(a: Option<&str>, b: Option<&str>) -> Ordering {
     match (a, b) {
-        (Some(a), Some(b)) => a.split('.').map(Identifier::new).cmp(b.split('.').map(Identifier::new)),
+        (Some(a), Some(b)) => compare_identifiers(a, b),
         (a, b) => a.is_none().cmp(&b.is_none()),
     }
+}
+
+/// Identifier by identifier; of two that are equal as far as they go the longer one is greater.
+pub(super) fn compare_identifiers(a: &str, b: &str) -> Ordering {
+    a.split('.').map(Identifier::new).cmp(b.split('.').map(Identifier::new))
 }
 
 impl<'a> Identifier<'a> {

@@ -258,7 +258,7 @@ fn documents_of_other_tools_are_read_by_their_purls() {
                         {"name": "aquasecurity:trivy:SrcEpoch", "value": "1"}]},
         {"type": "application", "name": "app", "components": [
           {"type": "library", "group": "@babel", "name": "core", "version": "7.1.0", "purl": "pkg:npm/%40babel/core@7.1.0"},
-          {"type": "library", "name": "left", "version": "1.0.0", "purl": "pkg:hackage/left@1.0.0"},
+          {"type": "library", "name": "left", "version": "1.0.0", "purl": "pkg:conan/left@1.0.0"},
           {"type": "library", "purl": "pkg:apk/alpine/musl@1.2.4-r2"},
           {"type": "library", "purl": "pkg:rpm/rhel/bash@5.1.8-6.el9?upstream=bash-5.1.8-6.el9.src.rpm"}]}
       ]}"#;
@@ -288,7 +288,7 @@ fn documents_of_other_tools_are_read_by_their_purls() {
     let unread: Vec<String> = document.unread.in_words().collect();
     assert_eq!(
         unread,
-        ["1 component has no package URL (app)", "1 component is of a type that is not known: hackage (left)",]
+        ["1 component has no package URL (app)", "1 component is of a type that is not known: conan (left)",]
     );
 }
 
