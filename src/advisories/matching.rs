@@ -96,9 +96,13 @@ pub fn wanted<'a>(sboms: impl IntoIterator<Item = &'a Sbom>) -> Wanted {
     for sbom in sboms {
         for package in not_owned(sbom) {
             let ecosystems = Ecosystem::all_of(package.package_type, sbom.distro.as_ref());
-            for ecosystem in ecosystems.into_iter().flatten() {
+            for (position, ecosystem) in ecosystems.into_iter().flatten().enumerate() {
                 for look_up in LookUp::all(package, &ecosystem) {
-                    wanted.add(ecosystem.clone(), &look_up.name);
+                    if position == 0 {
+                        wanted.add(ecosystem.clone(), &look_up.name);
+                    } else {
+                        wanted.add_in_part(ecosystem.clone(), &look_up.name);
+                    }
                 }
             }
         }

@@ -9,6 +9,8 @@ use super::ecosystem::Ecosystem;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     ecosystems: BTreeMap<Ecosystem, Names>,
+    /// Those that add to others: without an index of one there are still data.
+    parts: BTreeSet<Ecosystem>,
     releases: Releases,
 }
 
@@ -33,13 +35,13 @@ impl Wanted {
     #[must_use]
     pub fn whole(ecosystems: impl IntoIterator<Item = Ecosystem>) -> Self {
         let ecosystems = ecosystems.into_iter().map(|ecosystem| (ecosystem, Names::All)).collect();
-        Self { ecosystems, releases: Releases::None }
+        Self { ecosystems, ..Self::default() }
     }
 
     /// Every package of every ecosystem.
     #[must_use]
     pub fn all() -> Self {
-        Self { ecosystems: BTreeMap::new(), releases: Releases::All }
+        Self { releases: Releases::All, ..Self::default() }
     }
 
     /// Adds every package of all releases of an ecosystem, by its name before the colon.
@@ -61,6 +63,25 @@ impl Wanted {
     /// Adds a package by the name that it is looked up by. An artifact of Maven without a group stands for those of
     /// all groups.
     pub fn add(&mut self, ecosystem: Ecosystem, package: &str) {
+        self.parts.remove(&ecosystem);
+        self.add_name(ecosystem, package);
+    }
+
+    /// Adds a package in an ecosystem that adds to another one.
+    pub fn add_in_part(&mut self, ecosystem: Ecosystem, package: &str) {
+        if !self.ecosystems.contains_key(&ecosystem) {
+            self.parts.insert(ecosystem.clone());
+        }
+        self.add_name(ecosystem, package);
+    }
+
+    /// Whether there are data without an index of an ecosystem.
+    #[must_use]
+    pub fn is_part(&self, ecosystem: &Ecosystem) -> bool {
+        self.parts.contains(ecosystem)
+    }
+
+    fn add_name(&mut self, ecosystem: Ecosystem, package: &str) {
         let names = self.ecosystems.entry(ecosystem).or_insert_with(|| Names::Only(BTreeSet::new()));
         if let Names::Only(names) = names
             && !names.contains(package)
@@ -171,6 +192,18 @@ mod tests {
         let mut wanted = Wanted::whole([ecosystem("Go")]);
         wanted.add(ecosystem("Go"), "stdlib");
         assert!(wanted.holds_package(&ecosystem("Go"), "golang.org/x/net"));
+    }
+
+    #[test]
+    fn what_is_wanted_by_itself_is_no_part_of_another() {
+        let mut wanted = Wanted::default();
+        let (main, part) = (ecosystem("npm"), ecosystem("npm:malware"));
+        wanted.add(main.clone(), "a");
+        wanted.add_in_part(part.clone(), "a");
+        wanted.add_in_part(main.clone(), "a");
+        assert!(wanted.is_part(&part) && !wanted.is_part(&main) && wanted.holds_package(&part, "a"));
+        wanted.add(part.clone(), "b");
+        assert!(!wanted.is_part(&part));
     }
 
     #[test]

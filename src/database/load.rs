@@ -14,6 +14,8 @@ pub struct Opened {
     pub index: Index,
     /// Ecosystems that it has no index of.
     pub missing: BTreeSet<Ecosystem>,
+    /// The same of those without which there still are data.
+    pub missing_parts: BTreeSet<Ecosystem>,
     /// Ecosystems whose index cannot be used, and why.
     pub damaged: Vec<(Ecosystem, String)>,
     /// When the oldest of its indexes was all that there was; none where that is not known of any.
@@ -38,10 +40,12 @@ impl Database {
     }
 
     fn open_all(&self, state: &super::State, wanted: &Wanted) -> Opened {
-        let (mut partitions, mut missing, mut damaged) = (Vec::new(), BTreeSet::new(), Vec::new());
+        let (mut partitions, mut damaged) = (Vec::new(), Vec::new());
+        let (mut missing, mut missing_parts) = (BTreeSet::new(), BTreeSet::new());
         let mut as_of: Option<Timestamp> = None;
         for ecosystem in wanted.ecosystems() {
             let Some(installed) = state.indexes.get(&ecosystem.to_string()) else {
+                let missing = if wanted.is_part(ecosystem) { &mut missing_parts } else { &mut missing };
                 missing.insert(ecosystem.clone());
                 continue;
             };
@@ -62,6 +66,6 @@ impl Database {
         } else {
             Index::new(self.folder.display().to_string(), partitions, Vec::new())
         };
-        Opened { index, missing, damaged, as_of }
+        Opened { index, missing, missing_parts, damaged, as_of }
     }
 }

@@ -76,7 +76,8 @@ impl Supply {
         }
         let needed = opened.needed();
         if let Some(update) = self.update.as_ref().filter(|_| !needed.is_empty()) {
-            if let Err(error) = self.fetch(update, &needed, tell).await {
+            let all = needed.union(&opened.missing_parts).cloned().collect();
+            if let Err(error) = self.fetch(update, &all, tell).await {
                 notes.push(format!("no advisories could be fetched: {}", in_words(&error)));
             }
             opened = self.database.index(wanted)?;
@@ -104,7 +105,8 @@ impl Supply {
         needed: &BTreeSet<Ecosystem>,
         tell: Tell<'_>,
     ) -> Result<(), DatabaseError> {
-        update.run(&self.database, &Wanted::whole(needed.iter().cloned()), tell).await.map(drop)
+        let outcome = update.run(&self.database, &Wanted::whole(needed.iter().cloned()), tell).await?;
+        outcome.failed.map_or(Ok(()), |error| Err(*error))
     }
 
     fn judge_age(&self, as_of: Option<Timestamp>, now: Timestamp) -> Result<Option<String>, DatabaseError> {
