@@ -3,6 +3,8 @@
 
 #[path = "registry/certificates.rs"]
 mod certificates;
+#[path = "mirror/database.rs"]
+mod database;
 #[path = "mirror/fault.rs"]
 mod fault;
 #[path = "registry/http.rs"]

@@ -7,6 +7,8 @@ mod artifact;
 mod certificates;
 #[path = "registry/command.rs"]
 mod command;
+#[path = "registry/database.rs"]
+mod database;
 #[path = "registry/fault.rs"]
 mod fault;
 #[path = "registry/fetch.rs"]

@@ -9,7 +9,8 @@ use super::match_sbom::FileError;
 use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
 use crate::database::DatabaseError;
 use crate::job::CleanUpError;
-use crate::registry::PullError;
+use crate::mirror::MirrorError;
+use crate::registry::{FetchError, PullError};
 use crate::report::text::sanitize;
 use crate::sbom::ReadError;
 use crate::scan::ScanError;
@@ -56,6 +57,22 @@ impl Explained {
         self
     }
 
+    /// What helps against what a registry or the way to it said.
+    fn hint_of_registry(self, error: Option<&PullError>) -> Self {
+        match error {
+            Some(PullError::UnknownIssuer { .. }) => self.hint(AUTHORITY),
+            Some(
+                PullError::Unauthorized { .. }
+                | PullError::NoCredential { .. }
+                | PullError::TokenService { .. },
+            ) => self.hint("log in with `docker login`"),
+            Some(PullError::PlainHttp { host, .. }) => {
+                self.hint(format!("if that is meant: --plain-http-registry {host}"))
+            }
+            _ => self,
+        }
+    }
+
     /// Prints it on stderr and gives the exit code.
     pub(super) fn print(&self) -> Exit {
         let mut lines = vec![format!("error: {}", sanitize(&self.message))];
@@ -99,18 +116,12 @@ impl From<ImageError> for Explained {
     fn from(error: ImageError) -> Self {
         let explained = Self::of(&error);
         match pull_error(&error) {
-            Some(PullError::UnknownIssuer { .. }) => {
-                explained.hint("give the authority of the registry's certificate: --registry-ca FILE")
-            }
             Some(
                 PullError::Unauthorized { .. }
                 | PullError::NoCredential { .. }
                 | PullError::TokenService { .. },
             ) => explained.hint("log in with `docker login`, or give --username NAME --password-stdin"),
-            Some(PullError::PlainHttp { host, .. }) => {
-                explained.hint(format!("if that is meant: --plain-http-registry {host}"))
-            }
-            _ => explained,
+            other => explained.hint_of_registry(other),
         }
     }
 }
@@ -126,7 +137,13 @@ impl From<DatabaseError> for Explained {
             DatabaseError::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 explained.hint("make room, or choose another folder: --db DIR")
             }
-            _ => explained,
+            DatabaseError::Registry(error) => explained.hint_of_registry(Some(error)),
+            DatabaseError::Fetch(FetchError::Pull(error)) => explained.hint_of_registry(Some(error)),
+            DatabaseError::Mirror(MirrorError::UnknownIssuer { .. }) => explained.hint(AUTHORITY),
+            DatabaseError::Mirror(MirrorError::PlainHttp { host, .. }) => {
+                explained.hint(format!("if that is meant: --plain-http-registry {host}"))
+            }
+            _ => explained.hint_of_registry(pull_error(&error)),
         }
     }
 }
@@ -159,9 +176,12 @@ impl From<FileError> for Explained {
 const WRITE_JSON_1: &str = "with Syft: syft IMAGE -o cyclonedx-json, or -o spdx-json";
 const WRITE_JSON_2: &str = "with Trivy: trivy image --format cyclonedx IMAGE, or --format spdx-json";
 
+/// Against a certificate that nobody known has signed.
+const AUTHORITY: &str = "give the authority of its certificate: --registry-ca FILE";
+
 /// What the registry or the way to it said, somewhere among the causes.
-fn pull_error(error: &ImageError) -> Option<&PullError> {
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
+fn pull_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PullError> {
+    let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(found) = cause.downcast_ref::<PullError>() {
             return Some(found);

@@ -80,9 +80,8 @@ impl Change<'_> {
         let offered = artifact.layers.into_iter().filter_map(Offered::of);
         let offered: Vec<Offered> = offered.filter(|offered| offered.is_wanted(wanted)).collect();
         let mut outcome = Outcome::default();
-        let is_offered = |name: &String| offered.iter().any(|offered| offered.name == *name);
-        outcome.missing =
-            wanted.ecosystems().map(ToString::to_string).filter(|name| !is_offered(name)).collect();
+        let names: Vec<String> = offered.iter().map(|offered| offered.name.clone()).collect();
+        outcome.missing = wanted.lacking(&names);
 
         let mut needed = Vec::new();
         for offered in offered {
