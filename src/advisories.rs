@@ -170,3 +170,6 @@ pub fn load(source: &dyn AdvisorySource, wanted: &Wanted) -> Result<Index, Sourc
     let (compiled, notes) = compile(source, wanted)?;
     Index::in_memory(source.name(), &compiled, notes).map_err(SourceError::Compile)
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,7 +84,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Scan(args) => scan::run(*args, cli.access, cli.verbosity).await,
-        Command::Match(args) => match_sbom::run(*args).await,
+        Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
         Command::Db(args) => db::run(args).await,
         Command::Image(args) => image(args).await,
         Command::Version => {

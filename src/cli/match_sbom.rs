@@ -13,6 +13,7 @@ use super::database::{AdvisoriesArgs, TransportArgs};
 use super::db;
 use super::errors::Explained;
 use super::result::ResultArgs;
+use super::ui;
 use crate::cluster;
 use crate::documents::{self, Given};
 use crate::image::Digest;
@@ -56,9 +57,10 @@ pub(super) enum FileError {
 }
 
 /// Reads the documents, matches them, and shows the report.
-pub(super) async fn run(args: MatchArgs) -> Result<Exit, Explained> {
+pub(super) async fn run(args: MatchArgs, verbosity: u8) -> Result<Exit, Explained> {
     let MatchArgs { files, advisories, transport, result } = args;
     let (started, clock) = (Timestamp::now(), Instant::now());
+    let stage = Stage::begin(verbosity);
     let advisories = advisories.complete(transport)?;
     let mut given = Vec::new();
     let mut digests = String::new();
@@ -72,7 +74,9 @@ pub(super) async fn run(args: MatchArgs) -> Result<Exit, Explained> {
     // Only now, so that a result may go where a document came from.
     let place = result.open()?;
     let wanted = documents::wanted(&given);
+    let stage = stage.over("read documents");
     let index = advisories.index(&wanted, &db::tell).await?;
+    let stage = stage.over("open advisories");
     let names: Vec<_> = files.iter().map(|path| path.to_string_lossy()).collect();
     let scan = ScanInfo {
         // The same documents have the same id.
@@ -83,12 +87,32 @@ pub(super) async fn run(args: MatchArgs) -> Result<Exit, Explained> {
         scope: format!("match {}", names.join(" ")),
     };
     let (mut report, damaged) = documents::report(given.clone(), &index, place.texts(), scan.clone());
+    stage.over("match");
     if !damaged.is_empty()
         && let Some(index) = advisories.repaired(&wanted, &damaged, &db::tell).await
     {
         (report, _) = documents::report(given, &index, place.texts(), scan);
     }
     place.show(report)
+}
+
+/// Says how long the stages take, to who wants to know.
+struct Stage {
+    verbosity: u8,
+    began: Instant,
+}
+
+impl Stage {
+    fn begin(verbosity: u8) -> Self {
+        Self { verbosity, began: Instant::now() }
+    }
+
+    fn over(self, name: &str) -> Self {
+        if self.verbosity > 0 {
+            ui::say(&format!("{name}: {} us", self.began.elapsed().as_micros()));
+        }
+        Self::begin(self.verbosity)
+    }
 }
 
 /// What a file is called to people.

@@ -40,7 +40,7 @@ const MAX_TIME: usize = 40;
 
 /// What became of a record.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(in crate::advisories) enum Reading {
     /// It is about a wanted ecosystem.
     Wanted(Advisory),
     /// It is about others only.
@@ -148,7 +148,7 @@ where
 }
 
 /// Reads a record, and of its affected packages the wanted ones.
-pub(super) fn read(text: &[u8], wanted: &Wanted) -> Result<Reading, serde_json::Error> {
+pub(in crate::advisories) fn read(text: &[u8], wanted: &Wanted) -> Result<Reading, serde_json::Error> {
     let outline: Outline<'_> = serde_json::from_slice(text)?;
     if outline.withdrawn.is_some() {
         return Ok(Reading::Withdrawn);
