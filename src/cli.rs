@@ -9,6 +9,7 @@ mod match_sbom;
 mod result;
 mod scan;
 mod surroundings;
+mod transfer;
 mod ui;
 
 use std::process::ExitCode;

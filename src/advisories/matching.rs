@@ -388,8 +388,7 @@ fn deciding<'h, 'a>(hits: &[&'h Hit<'a>], comparator: Comparator) -> Option<&'h 
 fn aliases(vulnerability: &str, advisory: &str, hits: &[&Hit<'_>]) -> Vec<String> {
     let mut ids: BTreeSet<&str> = BTreeSet::new();
     for identity in hits.iter().map(|hit| &hit.identity) {
-        let is_other = |id: &&str| *id != vulnerability && !identity.vulnerabilities.iter().any(|v| v == id);
-        ids.extend(identity.aliases.iter().map(String::as_str).filter(is_other));
+        ids.extend(identity.aliases.iter().map(String::as_str));
         ids.insert(&identity.id);
     }
     ids.remove(vulnerability);

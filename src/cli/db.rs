@@ -11,9 +11,10 @@ use serde::Serialize;
 use super::Exit;
 use super::database::{FolderArgs, SOURCE, TransportArgs, source};
 use super::errors::Explained;
+use super::transfer::{Transfer, counted, mebibytes};
 use super::ui;
 use crate::advisories::{Ecosystem, Wanted};
-use crate::database::{Database, DatabaseError, Outcome, Progress, Source, Status, days};
+use crate::database::{Database, DatabaseError, Outcome, Source, Status, days};
 use crate::image::{Reference, ReferenceError};
 use crate::report::table::{TableOptions, columns};
 
@@ -129,10 +130,11 @@ pub(super) async fn run(args: DbArgs) -> Result<Exit, Explained> {
 }
 
 async fn update(args: UpdateArgs) -> Result<Exit, Explained> {
+    let transfer = Transfer::new();
     let UpdateArgs { ecosystems, from, all, folder, transport } = args;
     let database = folder.database()?;
     let wanted = wanted(&database, &ecosystems, all, &from)?;
-    let outcome = transport.update(from)?.run(&database, &wanted, &tell).await?;
+    let outcome = transport.update(from)?.run(&database, &wanted, &|progress| transfer.tell(progress)).await?;
     let Outcome { installed, unchanged, missing, failed } = outcome;
     let text = format!(
         "{} new, {} unchanged in {}\n",
@@ -148,10 +150,6 @@ async fn update(args: UpdateArgs) -> Result<Exit, Explained> {
     let is_named = |name: &String| ecosystems.iter().any(|ecosystem| ecosystem.to_string() == *name);
     let missing: Vec<String> = missing.into_iter().filter(is_named).collect();
     if missing.is_empty() { Ok(Exit::Passed) } else { Err(DatabaseError::Unknown(missing).into()) }
-}
-
-fn counted(indexes: usize) -> String {
-    if indexes == 1 { "1 index".to_owned() } else { format!("{indexes} indexes") }
 }
 
 /// What an update is about. A name without a release means all of them.
@@ -188,31 +186,6 @@ fn of_names(ecosystems: &[Ecosystem]) -> Wanted {
         wanted.add_releases(ecosystem.name());
     }
     wanted
-}
-
-/// What is going on, on stderr.
-pub(super) fn tell(progress: Progress) {
-    if let Some(text) = in_words(progress) {
-        ui::say(&text);
-    }
-}
-
-/// What is going on; none where it is not worth a line.
-pub(super) fn in_words(progress: Progress) -> Option<String> {
-    Some(match progress {
-        Progress::Waiting => "another process changes the same database: waiting for it".to_owned(),
-        Progress::Fetching { from, size, count } => {
-            let size = size.map(|size| format!(", {}", mebibytes(size))).unwrap_or_default();
-            format!("fetching advisories, {} from {from}{size}", counted(count))
-        }
-        Progress::Pushing { to, size, count } => {
-            format!("pushing {}, {} to {to}", counted(count), mebibytes(size))
-        }
-        Progress::Fetched(_) | Progress::Unchanged(_) => return None,
-        Progress::Reading(from) => format!("reading records of {from}"),
-        Progress::Installed(name, records) => format!("{name}: {records} advisories"),
-        Progress::Note(note) => format!("note: {note}"),
-    })
 }
 
 /// One line of `db status -o json`.
@@ -285,20 +258,15 @@ fn table(status: &[Status], database: &Database) -> String {
     columns(&heads, &status.iter().map(row).collect::<Vec<_>>(), options)
 }
 
-/// A size with one digit after the point: `0.4 MiB`.
-fn mebibytes(bytes: u64) -> String {
-    let tenths = bytes.saturating_mul(10).div_ceil(1 << 20);
-    format!("{}.{} MiB", tenths / 10, tenths % 10)
-}
-
 async fn push(args: PushArgs) -> Result<Exit, Explained> {
+    let transfer = Transfer::new();
     let PushArgs { target, ecosystems, from, folder, transport } = args;
     let database = folder.database()?;
     let source = from.clone().unwrap_or(Source::Artifact(target.clone()));
     let update = transport.update(source)?;
     if from.is_some() {
         let wanted = if ecosystems.is_empty() { Wanted::all() } else { of_names(&ecosystems) };
-        let outcome = update.run(&database, &wanted, &tell).await?;
+        let outcome = update.run(&database, &wanted, &|progress| transfer.tell(progress)).await?;
         // Half of the data would look like all of them to whoever fetches them.
         if let Some(error) = outcome.failed {
             return Err((*error).into());
@@ -314,8 +282,8 @@ async fn push(args: PushArgs) -> Result<Exit, Explained> {
         let named = ecosystems.iter().map(ToString::to_string).collect();
         return Err(DatabaseError::Unknown(named).into());
     }
-    let way = update.way(&target, &tell)?;
-    let digest = database.push(&way, &target, &names, &tell).await?;
+    let way = update.way(&target, &|progress| transfer.tell(progress))?;
+    let digest = database.push(&way, &target, &names, &|progress| transfer.tell(progress)).await?;
     ui::data(None, &format!("{}\n", Reference { digest: Some(digest), ..target }))?;
     Ok(Exit::Passed)
 }
@@ -346,12 +314,13 @@ fn export(args: ExportArgs) -> Result<Exit, Explained> {
 }
 
 fn import(args: ImportArgs) -> Result<Exit, Explained> {
+    let transfer = Transfer::new();
     let ImportArgs { files, folder } = args;
     let database = folder.database()?;
-    let mut change = database.change(&tell)?;
+    let mut change = database.change(&|progress| transfer.tell(progress))?;
     let mut count = 0;
     for file in &files {
-        count += change.import(file, &tell)?.len();
+        count += change.import(file, &|progress| transfer.tell(progress))?.len();
     }
     change.commit()?;
     ui::data(None, &format!("{} in {}\n", counted(count), database.folder().display()))?;

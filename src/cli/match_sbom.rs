@@ -10,9 +10,9 @@ use jiff::Timestamp;
 
 use super::Exit;
 use super::database::{AdvisoriesArgs, TransportArgs};
-use super::db;
 use super::errors::Explained;
 use super::result::ResultArgs;
+use super::transfer::Transfer;
 use super::ui;
 use crate::cluster;
 use crate::documents::{self, Given};
@@ -74,8 +74,10 @@ pub(super) async fn run(args: MatchArgs, verbosity: u8) -> Result<Exit, Explaine
     // Only now, so that a result may go where a document came from.
     let place = result.open()?;
     let wanted = documents::wanted(&given);
+    let transfer = Transfer::new();
+    let tell = |progress| transfer.tell(progress);
     let stage = stage.over("read documents");
-    let index = advisories.index(&wanted, &db::tell).await?;
+    let index = advisories.index(&wanted, &tell).await?;
     let stage = stage.over("open advisories");
     let names: Vec<_> = files.iter().map(|path| path.to_string_lossy()).collect();
     let scan = ScanInfo {
@@ -89,10 +91,11 @@ pub(super) async fn run(args: MatchArgs, verbosity: u8) -> Result<Exit, Explaine
     let (mut report, damaged) = documents::report(given.clone(), &index, place.texts(), scan.clone());
     stage.over("match");
     if !damaged.is_empty()
-        && let Some(index) = advisories.repaired(&wanted, &damaged, &db::tell).await
+        && let Some(index) = advisories.repaired(&wanted, &damaged, &tell).await
     {
         (report, _) = documents::report(given, &index, place.texts(), scan);
     }
+    drop(transfer);
     place.show(report)
 }
 

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use clap::ValueEnum;
 use tokio_util::sync::CancellationToken;
 
-use super::db;
 use super::errors::Explained;
+use super::transfer;
+use crate::database;
 use crate::report::text::sanitize;
 use crate::scan::Update;
 
@@ -198,6 +199,9 @@ struct Shown {
     /// Images that are being read: name, bytes, bytes of all layers.
     reading: BTreeMap<usize, (String, u64, u64)>,
     waiting: Option<String>,
+    /// Bytes of advisories that are here, and how many there will be.
+    fetched: Option<u64>,
+    to_fetch: Option<u64>,
 }
 
 impl Progress {
@@ -214,6 +218,8 @@ impl Progress {
             finished: 0,
             reading: BTreeMap::new(),
             waiting: None,
+            fetched: None,
+            to_fetch: None,
         };
         let shown = Arc::new(Mutex::new(shown));
         let drawn = Arc::clone(&shown);
@@ -251,8 +257,12 @@ impl Progress {
                 shown.finished += 1;
                 shown.reading.remove(&target);
             }
+            Update::Advisories(database::Progress::Fetched(bytes)) => shown.fetched = Some(bytes),
             Update::Advisories(progress) => {
-                if let Some(text) = db::in_words(progress) {
+                if let database::Progress::Fetching { size, .. } = &progress {
+                    shown.to_fetch = *size;
+                }
+                if let Some(text) = transfer::in_words(progress) {
                     shown.line(&text);
                 }
             }
@@ -294,10 +304,11 @@ impl Shown {
     }
 
     fn draw(&mut self) {
-        if self.images == 0 || self.finished == self.images {
-            return;
-        }
-        let text = self.text();
+        let text = match self.fetched {
+            Some(bytes) => format!("advisories: {}", transfer::amount(bytes, self.to_fetch)),
+            None if self.images == 0 || self.finished == self.images => return,
+            None => self.text(),
+        };
         if self.terminal {
             let width =
                 rustix::termios::tcgetwinsize(std::io::stderr()).map_or(80, |size| usize::from(size.ws_col));

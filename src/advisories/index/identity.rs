@@ -1,5 +1,7 @@
 //! The ids, ratings and texts of an advisory, as they stand in an index.
 
+use std::collections::BTreeSet;
+
 use super::super::bytes::{Decoder, Encoder};
 use super::super::rating::{Basis, Rating};
 use super::super::{Advisory, Affected};
@@ -12,7 +14,8 @@ pub struct Identity {
     pub id: String,
     /// The vulnerabilities it is about, see [`Advisory::vulnerabilities`].
     pub vulnerabilities: Vec<String>,
-    /// All its other ids, sorted.
+    /// All its other ids that are not among the former, sorted: one advisory may be about hundreds of vulnerabilities, and
+    /// each is a finding of its own.
     pub aliases: Vec<String>,
     /// The ratings that its entries refer to by position.
     pub ratings: Vec<Rating>,
@@ -39,7 +42,10 @@ impl Identity {
             }
         }
         let Advisory { id, vulnerabilities, aliases, .. } = advisory;
-        Self { id: id.clone(), vulnerabilities: vulnerabilities.clone(), aliases: aliases.clone(), ratings }
+        let about: BTreeSet<&String> = vulnerabilities.iter().collect();
+        let is_other = |alias: &&String| !about.contains(alias);
+        let aliases = aliases.iter().filter(is_other).cloned().collect();
+        Self { id: id.clone(), vulnerabilities: vulnerabilities.clone(), aliases, ratings }
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
