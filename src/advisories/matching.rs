@@ -209,6 +209,10 @@ impl<'a> Subject<'a> {
                 matched_as: deciding.look_up.unless_own(package),
                 range: deciding.range.clone(),
                 locations: package.locations.clone(),
+                exploited: None,
+                epss: None,
+                fix_state: None,
+                ignored: None,
             })
         };
         by_vulnerability.into_iter().filter_map(finding).collect()

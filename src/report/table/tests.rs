@@ -74,6 +74,10 @@ fn finding(severity: Severity, name: &str, package: &str, source: &str, fixed: O
         matched_as: Some(format!("{source} 2.36-9+deb12u1")),
         range: ">= 0".to_owned(),
         locations: Vec::new(),
+        exploited: None,
+        epss: None,
+        fix_state: None,
+        ignored: None,
     }
 }
 

@@ -1,0 +1,194 @@
+//! CISA's catalogue of known exploited vulnerabilities, as the JSON that CISA publishes.
+//!
+//! `{"vulnerabilities": [{"cveID", "dateAdded", "dueDate", "knownRansomwareCampaignUse", …}]}`
+
+use std::collections::BTreeMap;
+use std::io::{BufReader, Read};
+
+use jiff::civil::Date;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::Deserializer as _;
+use serde_json::Value;
+
+use super::bytes::{date, put_date};
+use super::input::{Each, Limited};
+use super::{Damaged, OverlayError, is_id};
+use crate::finding::Exploited;
+
+/// What the document is called in errors and notes.
+pub const NAME: &str = "the KEV catalogue";
+
+/// Version of the form of the values.
+const FORM: u8 = 1;
+/// Largest document that is read, in bytes; in 2025 it has 1.3 MB.
+const MAX_BYTES: u64 = 64 << 20;
+/// Most entries; in 2025 there are 1,400.
+const MAX_ENTRIES: usize = 200_000;
+
+/// The catalogue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Catalog {
+    exploited: BTreeMap<String, Exploited>,
+    /// Entries that could not be read.
+    pub damaged: Damaged,
+}
+
+impl Catalog {
+    /// Reads the document.
+    pub fn read(document: impl Read) -> Result<Self, OverlayError> {
+        let mut input =
+            serde_json::Deserializer::from_reader(BufReader::new(Limited::new(document, MAX_BYTES)));
+        let wrong = |source| OverlayError::Json { what: NAME, source };
+        let catalog = input.deserialize_map(Document).map_err(wrong)?;
+        input.end().map_err(wrong)?;
+        let none = OverlayError::Form { what: NAME, problem: "it has no list of vulnerabilities" };
+        catalog.ok_or(none)
+    }
+
+    /// The entries, sorted by CVE.
+    pub fn entries(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        self.exploited.iter().map(|(id, exploited)| (id.clone(), encode(exploited)))
+    }
+
+    fn add(&mut self, entry: &Value) -> bool {
+        let text = |key: &str| entry.get(key).and_then(Value::as_str);
+        let day = |key: &str| text(key).and_then(|text| text.parse::<Date>().ok());
+        let id = text("cveID").unwrap_or("an entry without a CVE");
+        let Some(added) = day("dateAdded").filter(|_| is_id(id)) else {
+            self.damaged.add(id);
+            return true;
+        };
+        let use_by_ransomware = text("knownRansomwareCampaignUse");
+        let ransomware = use_by_ransomware.is_some_and(|word| word.eq_ignore_ascii_case("known"));
+        self.exploited.insert(id.to_owned(), Exploited { added, due: day("dueDate"), ransomware });
+        self.exploited.len() <= MAX_ENTRIES
+    }
+}
+
+/// The whole document, of which only the list is kept.
+struct Document;
+
+impl<'de> Visitor<'de> for Document {
+    type Value = Option<Catalog>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("the catalogue as an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut catalog = None;
+        while let Some(key) = map.next_key::<String>()? {
+            if key != "vulnerabilities" {
+                map.next_value::<IgnoredAny>()?;
+            } else if catalog.is_some() {
+                return Err(A::Error::duplicate_field("vulnerabilities"));
+            } else {
+                let mut read = Catalog::default();
+                map.next_value_seed(Each(|entry: Value| read.add(&entry)))?;
+                catalog = Some(read);
+            }
+        }
+        Ok(catalog)
+    }
+}
+
+fn encode(exploited: &Exploited) -> Vec<u8> {
+    let Exploited { added, due, ransomware } = exploited;
+    let ransomware = u8::from(*ransomware);
+    [&[FORM, ransomware][..], &put_date(Some(*added)), &put_date(*due)].concat()
+}
+
+/// The value of an entry; none if the bytes are none.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Option<Exploited> {
+    let [FORM, ransomware, a, b, c, d, e, f] = *bytes else { return None };
+    let ransomware = match ransomware {
+        0 => false,
+        1 => true,
+        _ => return None,
+    };
+    Some(Exploited { added: date([a, b, c])??, due: date([d, e, f])?, ransomware })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// An excerpt of the real catalogue, 2025-08-25, with texts left out.
+    const EXCERPT: &str = r#"{
+        "title": "CISA Catalog of Known Exploited Vulnerabilities", "catalogVersion": "2025.08.25", "count": 1404,
+        "vulnerabilities": [
+            {"cveID": "CVE-2025-48384", "vendorProject": "Git", "product": "Git", "dateAdded": "2025-08-25",
+             "dueDate": "2025-09-15", "knownRansomwareCampaignUse": "Unknown", "cwes": ["CWE-59", "CWE-436"]},
+            {"cveID": "CVE-2021-44228", "vendorProject": "Apache", "product": "Log4j2", "dateAdded": "2021-12-10",
+             "dueDate": "2021-12-24", "knownRansomwareCampaignUse": "Known", "cwes": ["CWE-20"]}
+        ]}"#;
+
+    fn values(catalog: &Catalog) -> Vec<(String, Exploited)> {
+        catalog.entries().map(|(id, bytes)| (id, decode(&bytes).expect("a value"))).collect()
+    }
+
+    #[test]
+    fn entries_are_sorted_and_say_since_when_and_by_whom() {
+        let catalog = Catalog::read(EXCERPT.as_bytes()).expect("a catalogue");
+        let log4shell = Exploited {
+            added: date(2021, 12, 10),
+            due: Some(date(2021, 12, 24)),
+            ransomware: true,
+        };
+        let git = Exploited { added: date(2025, 8, 25), due: Some(date(2025, 9, 15)), ransomware: false };
+        assert_eq!(
+            values(&catalog),
+            [("CVE-2021-44228".to_owned(), log4shell), ("CVE-2025-48384".to_owned(), git)]
+        );
+        assert_eq!(catalog.damaged.note(NAME), None);
+    }
+
+    #[test]
+    fn damaged_entries_are_named_and_the_others_used() {
+        let json = r#"{"vulnerabilities": [7, {"cveID": "CVE-1", "dateAdded": "soon"},
+            {"cveID": "no id", "dateAdded": "2021-12-10"}, {"cveID": "CVE-2", "dateAdded": "2021-12-10"}]}"#;
+        let catalog = Catalog::read(json.as_bytes()).expect("a catalogue");
+        assert_eq!(
+            values(&catalog),
+            [(
+                "CVE-2".to_owned(),
+                Exploited { added: date(2021, 12, 10), due: None, ransomware: false }
+            )]
+        );
+        assert_eq!(
+            catalog.damaged.note(NAME).as_deref(),
+            Some("3 entries of the KEV catalogue cannot be read: an entry without a CVE, CVE-1, no id")
+        );
+    }
+
+    #[test]
+    fn what_is_no_catalogue_is_refused() {
+        for (text, message) in [
+            ("{}", "this is not the KEV catalogue: it has no list of vulnerabilities"),
+            ("[]", "the KEV catalogue cannot be read as JSON"),
+            (r#"{"vulnerabilities": ["#, "the KEV catalogue cannot be read as JSON"),
+            (r#"{"vulnerabilities": []} more"#, "the KEV catalogue cannot be read as JSON"),
+            (r#"{"vulnerabilities": [], "vulnerabilities": []}"#, "the KEV catalogue cannot be read as JSON"),
+        ] {
+            assert_eq!(Catalog::read(text.as_bytes()).expect_err(text).to_string(), message, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..12)) {
+            if let Some(exploited) = decode(&bytes) {
+                prop_assert_eq!(encode(&exploited), bytes);
+            }
+        }
+
+        #[test]
+        fn no_document_panics(text in "\\PC{0,60}|\\{\"vulnerabilities\": ?\\[[\\{\\}a-zA-Z\":, 0-9-]{0,60}\\]?\\}?") {
+            let _ = Catalog::read(text.as_bytes());
+        }
+    }
+}
