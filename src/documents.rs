@@ -68,6 +68,7 @@ fn image(document: &Document, index: &Index) -> ImageReport {
         findings: matches.findings,
         not_shown: 0,
         without_data: matches.without_data,
+        end_of_life: None,
     }
 }
 

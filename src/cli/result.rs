@@ -31,7 +31,7 @@ pub(super) struct ResultArgs {
     #[arg(long)]
     only_fixed: bool,
     /// End with code 3 if there is a finding of this severity or worse, shown or not; with fixable only those with a
-    /// fix count: high, fixable, or critical,fixable
+    /// fix count, with kev only those that are known to be exploited: high, fixable, or critical,fixable,kev
     #[arg(long, value_name = "LIST")]
     fail_on: Option<Threshold>,
     /// End with code 0 although something in scope could not be read or matched

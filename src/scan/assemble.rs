@@ -70,6 +70,7 @@ fn image(target: &Target, end: &ImageResult, index: &Index) -> ImageReport {
             findings: Vec::new(),
             not_shown: 0,
             without_data: Vec::new(),
+            end_of_life: None,
         },
     }
 }
@@ -98,6 +99,7 @@ fn read_image(target: &Target, outcome: &Outcome, sbom: &Sbom, by: &ReadBy, inde
         findings: matches.findings,
         not_shown: 0,
         without_data: matches.without_data,
+        end_of_life: None,
     }
 }
 

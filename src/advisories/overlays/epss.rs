@@ -130,11 +130,7 @@ fn encode(Epss { probability, percentile, as_of }: Epss) -> Vec<u8> {
 pub fn decode(bytes: &[u8]) -> Option<Epss> {
     let [FORM, a, b, c, d, e, f, g, h, i] = *bytes else { return None };
     let share = |bytes| Share::of_millionths(number(bytes));
-    Some(Epss {
-        probability: share([a, b, c])?,
-        percentile: share([d, e, f])?,
-        as_of: date([g, h, i])?,
-    })
+    Some(Epss { probability: share([a, b, c])?, percentile: share([d, e, f])?, as_of: date([g, h, i])? })
 }
 
 #[cfg(test)]
@@ -151,11 +147,7 @@ mod tests {
 
     fn epss(probability: f64, percentile: f64) -> Epss {
         let share = |number| Share::of(number).expect("a share");
-        Epss {
-            probability: share(probability),
-            percentile: share(percentile),
-            as_of: Some(date(2024, 5, 1)),
-        }
+        Epss { probability: share(probability), percentile: share(percentile), as_of: Some(date(2024, 5, 1)) }
     }
 
     fn values(scores: &Scores) -> Vec<(String, Epss)> {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 
 use jiff::civil::Date;
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::Deserializer as _;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::bytes::{date, put_date};
@@ -134,11 +134,8 @@ mod tests {
     #[test]
     fn entries_are_sorted_and_say_since_when_and_by_whom() {
         let catalog = Catalog::read(EXCERPT.as_bytes()).expect("a catalogue");
-        let log4shell = Exploited {
-            added: date(2021, 12, 10),
-            due: Some(date(2021, 12, 24)),
-            ransomware: true,
-        };
+        let log4shell =
+            Exploited { added: date(2021, 12, 10), due: Some(date(2021, 12, 24)), ransomware: true };
         let git = Exploited { added: date(2025, 8, 25), due: Some(date(2025, 9, 15)), ransomware: false };
         assert_eq!(
             values(&catalog),
@@ -154,10 +151,7 @@ mod tests {
         let catalog = Catalog::read(json.as_bytes()).expect("a catalogue");
         assert_eq!(
             values(&catalog),
-            [(
-                "CVE-2".to_owned(),
-                Exploited { added: date(2021, 12, 10), due: None, ransomware: false }
-            )]
+            [("CVE-2".to_owned(), Exploited { added: date(2021, 12, 10), due: None, ransomware: false })]
         );
         assert_eq!(
             catalog.damaged.note(NAME).as_deref(),

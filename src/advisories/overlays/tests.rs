@@ -36,8 +36,7 @@ fn exploited_comes_before_severe_and_severe_before_likely() {
     let exploited = Exploited { added: date(2021, 12, 10), due: None, ransomware: false };
     assert_eq!((findings[0].exploited, findings[0].epss), (Some(exploited), None));
     let share = |number| Share::of(number).expect("a share");
-    let likely =
-        Epss { probability: share(0.4), percentile: share(0.5), as_of: Some(date(2024, 5, 1)) };
+    let likely = Epss { probability: share(0.4), percentile: share(0.5), as_of: Some(date(2024, 5, 1)) };
     assert_eq!((findings[2].exploited, findings[2].epss), (None, Some(likely)));
 }
 
