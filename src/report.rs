@@ -2,6 +2,7 @@
 
 pub mod counts;
 mod filter;
+pub mod ignore;
 pub mod json;
 pub mod table;
 pub mod text;

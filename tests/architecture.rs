@@ -78,6 +78,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("oci_client", &["image", "registry"]),
     ("dirs", &["cli"]),
     ("zip", &["advisories"]),
+    ("serde_saphyr", &["report"]),
+    ("globset", &["report"]),
 ];
 
 /// Every source file of the library with its top module; unit tests are left out, they may use what they like.
