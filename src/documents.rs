@@ -1,5 +1,8 @@
 //! From bills of materials to a report, without a cluster: the same matching and the same report as a scan's. Pure.
 
+use jiff::civil::Date;
+
+use crate::advisories::overlays::end_of_life::end_of_life;
 use crate::advisories::{Index, Wanted, matching};
 use crate::coverage::State;
 use crate::report::{ContainerReport, DOCUMENT, Filter, ImageReport, REPORT_VERSION, Report, ScanInfo};
@@ -24,11 +27,11 @@ pub fn wanted(given: &[Given]) -> Wanted {
 }
 
 /// Holds the packages of all documents against an index: one image for each document, and one entry of kind
-/// [`DOCUMENT`] that uses it.
+/// [`DOCUMENT`] that uses it. The day decides which releases are no longer tracked.
 #[must_use]
-pub fn report(mut given: Vec<Given>, index: &Index, scan: ScanInfo) -> Report {
+pub fn report(mut given: Vec<Given>, index: &Index, scan: ScanInfo, today: Date) -> Report {
     given.sort_by(|a, b| a.file.cmp(&b.file));
-    let images: Vec<ImageReport> = given.iter().map(|given| image(&given.document, index)).collect();
+    let images: Vec<ImageReport> = given.iter().map(|given| image(&given.document, index, today)).collect();
     let containers = given.into_iter().zip(&images).enumerate().map(|(number, (given, image))| {
         let reference = || image.reference.as_ref().map(ToString::to_string);
         ContainerReport {
@@ -53,7 +56,7 @@ pub fn report(mut given: Vec<Given>, index: &Index, scan: ScanInfo) -> Report {
     }
 }
 
-fn image(document: &Document, index: &Index) -> ImageReport {
+fn image(document: &Document, index: &Index, today: Date) -> ImageReport {
     let Document { sbom, subject, name: _, unread } = document;
     let matches = matching::match_sbom(sbom, index);
     let gaps: Vec<String> = unread.in_words().chain(in_words(&sbom.gaps)).collect();
@@ -68,7 +71,7 @@ fn image(document: &Document, index: &Index) -> ImageReport {
         findings: matches.findings,
         not_shown: 0,
         without_data: matches.without_data,
-        end_of_life: None,
+        end_of_life: sbom.distro.as_ref().and_then(|distro| end_of_life(distro, today)),
     }
 }
 
@@ -88,6 +91,8 @@ mod tests {
         let document = sbom::read(json.to_string().as_bytes()).expect("readable");
         Given { file: file.to_owned(), document }
     }
+
+    const TODAY: Date = jiff::civil::date(2026, 1, 2);
 
     fn scan() -> ScanInfo {
         ScanInfo {
@@ -112,7 +117,7 @@ mod tests {
                 "metadata": {"component": {"type": "file", "name": "./src"}},
                 "components": [{"type": "library", "name": "left"}]}),
         );
-        let report = report(vec![of_image, of_folder], &Index::empty(), scan());
+        let report = report(vec![of_image, of_folder], &Index::empty(), scan(), TODAY);
         let entries: Vec<_> = report
             .containers
             .iter()
@@ -140,7 +145,7 @@ mod tests {
         let properties: Vec<_> =
             (0..5).flat_map(|number| [property(number, "path"), property(number, "reason")]).collect();
         let json = serde_json::json!({"bomFormat": "CycloneDX", "metadata": {"properties": properties}});
-        let report = report(vec![given("a.json", &json)], &Index::empty(), scan());
+        let report = report(vec![given("a.json", &json)], &Index::empty(), scan(), TODAY);
         assert_eq!(
             report.images[0].state.reason(),
             Some("path0: reason0; path1: reason1; path2: reason2; 2 more that the document names")

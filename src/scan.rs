@@ -207,8 +207,14 @@ pub async fn scan(
         duration_ms: u64::try_from(started.1.elapsed().as_millis()).unwrap_or(u64::MAX),
         scope: config.scope.in_words(),
     };
-    let (containers, images) =
-        assemble(&Assembly { containers: &discovery.containers, plan: &plan, ends: &read.ends, index: &index });
+    let today = started.0.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let (containers, images) = assemble(&Assembly {
+        containers: &discovery.containers,
+        plan: &plan,
+        ends: &read.ends,
+        index: &index,
+        today,
+    });
     stages.over("match");
     Ok(Report {
         version: REPORT_VERSION,

@@ -37,6 +37,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "cluster",
             "coverage",
             "facts",
+            "finding",
             "image",
             "job",
             "plan",

@@ -10,6 +10,7 @@
 //! are used. Everything here is pure; whoever keeps the entries implements [`Overlay`].
 
 mod bytes;
+pub mod end_of_life;
 pub mod epss;
 mod input;
 pub mod kev;

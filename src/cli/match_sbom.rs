@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::Exit;
 use super::errors::Explained;
@@ -83,7 +84,7 @@ pub(super) fn run(args: MatchArgs) -> Result<Exit, Explained> {
         duration_ms: u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX),
         scope: format!("match {}", names.join(" ")),
     };
-    place.show(documents::report(given, &index, scan))
+    place.show(documents::report(given, &index, scan, started.to_zoned(TimeZone::UTC).date()))
 }
 
 /// What a file is called to people.

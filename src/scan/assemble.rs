@@ -1,8 +1,12 @@
 //! From what was read to the report's containers and images. Pure.
 
+use jiff::civil::Date;
+
 use super::coordinate::ImageResult;
+use crate::advisories::overlays::end_of_life::end_of_life;
 use crate::advisories::{Index, matching};
 use crate::coverage::State;
+use crate::finding::EndOfLife;
 use crate::image::{Platform, Reference};
 use crate::plan::{ScanPlan, Target};
 use crate::report::{ContainerReport, ImageReport, ReadBy};
@@ -17,13 +21,19 @@ pub(super) struct Assembly<'a> {
     /// One per target.
     pub(super) ends: &'a [ImageResult],
     pub(super) index: &'a Index,
+    /// Decides which releases are no longer tracked.
+    pub(super) today: Date,
 }
 
 /// One entry per container in scope and one per image, whatever became of them.
 pub(super) fn assemble(assembly: &Assembly<'_>) -> (Vec<ContainerReport>, Vec<ImageReport>) {
-    let Assembly { containers, plan, ends, index } = *assembly;
-    let images: Vec<ImageReport> =
-        plan.targets.iter().zip(ends).map(|(target, end)| image(target, end, index)).collect();
+    let Assembly { containers, plan, ends, index, today } = *assembly;
+    let images: Vec<ImageReport> = plan
+        .targets
+        .iter()
+        .zip(ends)
+        .map(|(target, end)| ImageReport { end_of_life: release_end(end, today), ..image(target, end, index) })
+        .collect();
     let containers = containers.iter().zip(&plan.containers).map(|(container, planned)| {
         let (state, image_index) = match planned {
             Ok(target) => (state_of(container, &images[*target].state), Some(*target)),
@@ -41,6 +51,12 @@ pub(super) fn assemble(assembly: &Assembly<'_>) -> (Vec<ContainerReport>, Vec<Im
         }
     });
     (containers.collect(), images)
+}
+
+/// That the release of an image is no longer tracked.
+fn release_end(end: &ImageResult, today: Date) -> Option<EndOfLife> {
+    let ImageResult::Read(_, sbom, _) = end else { return None };
+    sbom.distro.as_ref().and_then(|distro| end_of_life(distro, today))
 }
 
 /// The state of its image, in words that are true of this container.
