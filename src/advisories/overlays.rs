@@ -10,16 +10,21 @@
 //! are used. Everything here is pure; whoever keeps the entries implements [`Overlay`].
 
 mod bytes;
+pub mod debian;
 pub mod end_of_life;
 pub mod epss;
 mod input;
 pub mod kev;
+pub mod tracker;
+pub mod ubuntu;
 
 use std::collections::BTreeMap;
 use std::io;
 
-use crate::finding::Finding;
-use crate::package::Distro;
+use super::Ecosystem;
+
+use crate::finding::{Finding, FixState};
+use crate::package::{Distro, PackageType};
 
 /// Longest id of a vulnerability that is read, in bytes.
 const MAX_ID: usize = 64;
@@ -45,6 +50,21 @@ pub struct Overlays {
     pub kev: Option<Box<dyn Overlay>>,
     /// How likely vulnerabilities are to be exploited, by CVE: see [`epss`].
     pub epss: Option<Box<dyn Overlay>>,
+    /// What Debian's tracker says, by release, source package and CVE: see [`debian`].
+    pub debian: Option<Box<dyn Overlay>>,
+    /// What Ubuntu's tracker says, in the same way: see [`ubuntu`].
+    pub ubuntu: Option<Box<dyn Overlay>>,
+}
+
+/// The tracker that speaks of the packages of an image.
+struct TrackerOf<'a> {
+    overlay: &'a dyn Overlay,
+    /// The number of the release, as keys begin.
+    release: String,
+    /// The distribution in words.
+    distribution: &'static str,
+    /// What its word for how bad something is is called.
+    rating: &'static str,
 }
 
 /// A document that gives no overlay.
@@ -124,14 +144,47 @@ impl Damaged {
 impl Overlays {
     /// Lays everything over the findings of an image, and sorts them anew.
     pub fn apply(&self, findings: &mut [Finding], distro: Option<&Distro>) {
-        let _ = distro;
+        let tracker = distro.and_then(|distro| self.tracker(distro));
         for finding in findings.iter_mut() {
             let id = &finding.vulnerability;
             let look_up = |overlay: &Option<Box<dyn Overlay>>| overlay.as_ref()?.get(id);
             finding.exploited = look_up(&self.kev).as_deref().and_then(kev::decode);
             finding.epss = look_up(&self.epss).as_deref().and_then(epss::decode);
+            // Of what Python or Node packages bring, the distribution knows nothing.
+            if let Some(tracker) = tracker.as_ref().filter(|_| finding.purl.starts_with("pkg:deb/")) {
+                tracker.apply(finding);
+            }
         }
         Finding::sort(findings);
+    }
+
+    fn tracker(&self, distro: &Distro) -> Option<TrackerOf<'_>> {
+        let ecosystem = Ecosystem::of(PackageType::Deb, Some(distro)).ok()?;
+        let (overlay, distribution, rating) = match ecosystem.name() {
+            "Debian" => (&self.debian, "Debian", "Debian urgency"),
+            "Ubuntu" => (&self.ubuntu, "Ubuntu", "Ubuntu priority"),
+            _ => return None,
+        };
+        let release = ecosystem.release()?.trim_end_matches(":LTS").to_owned();
+        Some(TrackerOf { overlay: overlay.as_deref()?, release, distribution, rating })
+    }
+}
+
+impl TrackerOf<'_> {
+    /// A rating counts only where nobody else gave one, and a state only where nothing fixes it.
+    fn apply(&self, finding: &mut Finding) {
+        let source = finding.matched_as.as_deref().and_then(|text| text.split(' ').next());
+        let package = source.unwrap_or(&finding.package);
+        let key = tracker::key(&self.release, package, &finding.vulnerability);
+        let Some(tracked) = self.overlay.get(&key).as_deref().and_then(tracker::decode) else { return };
+        if let Some(severity) = tracked.severity.filter(|_| finding.severity_source.is_none()) {
+            finding.severity = severity;
+            finding.severity_source = Some(format!("{}: {severity}", self.rating));
+        }
+        if finding.fixed.is_none() {
+            let source = self.distribution.to_owned();
+            finding.fix_state = tracked.state.map(|state| FixState { state, source });
+        }
     }
 }
 

@@ -58,6 +58,8 @@ pub enum Fix {
     Undetermined,
     /// The package is no longer supported in this release (Debian `end-of-life`).
     EndOfLife,
+    /// Of no practical consequence as it is built or used there (Debian `unimportant`).
+    Unimportant,
 }
 
 /// Why a finding counts nowhere.
@@ -144,6 +146,7 @@ impl Fix {
             Self::Minor => "minor issue",
             Self::Undetermined => "undetermined",
             Self::EndOfLife => "end of life",
+            Self::Unimportant => "unimportant",
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Releases that their distribution has given up: nobody writes advisories about them any more, so finding nothing in them
 //! means nothing. The table is compiled in, and is right up to the date that it names.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use jiff::civil::Date;
 
 use crate::finding::EndOfLife;
@@ -30,10 +33,13 @@ pub fn end_of_life(distro: &Distro, today: Date) -> Option<EndOfLife> {
     Some(EndOfLife { since, paid_until: release.paid_until.filter(|until| *until >= today), as_of })
 }
 
+/// Versions by distribution and codename. Trackers ask for some hundred thousand.
+static VERSIONS: LazyLock<HashMap<(&str, &str), &str>> =
+    LazyLock::new(|| releases().map(|release| ((release.distro, release.codename), release.version)).collect());
+
 /// The number of a release of Debian or Ubuntu that has a codename: `12` of `bookworm`, `24.04` of `noble`.
 pub(super) fn version_of(distro: &str, codename: &str) -> Option<&'static str> {
-    let mut of_distro = releases().filter(|release| release.distro == distro);
-    Some(of_distro.find(|release| release.codename == codename)?.version)
+    VERSIONS.get(&(distro, codename)).copied()
 }
 
 fn releases() -> impl Iterator<Item = Release> {

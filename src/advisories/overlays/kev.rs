@@ -6,12 +6,10 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 
 use jiff::civil::Date;
-use serde::Deserializer as _;
-use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
-use serde_json::Value;
+use serde::de::{DeserializeSeed as _, Error as _, IgnoredAny, MapAccess, SeqAccess};
 
 use super::bytes::{date, put_date};
-use super::input::{Each, Limited};
+use super::input::{Limited, Shape, Shaped, Text};
 use super::{Damaged, OverlayError, is_id};
 use crate::finding::Exploited;
 
@@ -39,10 +37,11 @@ impl Catalog {
         let mut input =
             serde_json::Deserializer::from_reader(BufReader::new(Limited::new(document, MAX_BYTES)));
         let wrong = |source| OverlayError::Json { what: NAME, source };
-        let catalog = input.deserialize_map(Document).map_err(wrong)?;
+        let mut catalog = Document::default();
+        Shaped(&mut catalog).deserialize(&mut input).map_err(wrong)?;
         input.end().map_err(wrong)?;
         let none = OverlayError::Form { what: NAME, problem: "it has no list of vulnerabilities" };
-        catalog.ok_or(none)
+        catalog.0.ok_or(none)
     }
 
     /// The entries, sorted by CVE.
@@ -50,46 +49,75 @@ impl Catalog {
         self.exploited.iter().map(|(id, exploited)| (id.clone(), encode(exploited)))
     }
 
-    fn add(&mut self, entry: &Value) -> bool {
-        let text = |key: &str| entry.get(key).and_then(Value::as_str);
-        let day = |key: &str| text(key).and_then(|text| text.parse::<Date>().ok());
-        let id = text("cveID").unwrap_or("an entry without a CVE");
-        let Some(added) = day("dateAdded").filter(|_| is_id(id)) else {
-            self.damaged.add(id);
-            return true;
-        };
-        let use_by_ransomware = text("knownRansomwareCampaignUse");
-        let ransomware = use_by_ransomware.is_some_and(|word| word.eq_ignore_ascii_case("known"));
-        self.exploited.insert(id.to_owned(), Exploited { added, due: day("dueDate"), ransomware });
-        self.exploited.len() <= MAX_ENTRIES
+    fn add(&mut self, entry: &Entry) {
+        let day = |text: &Text| text.as_str().and_then(|text| text.parse::<Date>().ok());
+        let id = entry.id.as_str().unwrap_or("an entry without a CVE");
+        let Some(added) = day(&entry.added).filter(|_| is_id(id)) else { return self.damaged.add(id) };
+        let ransomware = entry.ransomware.as_str().is_some_and(|word| word.eq_ignore_ascii_case("known"));
+        self.exploited.insert(id.to_owned(), Exploited { added, due: day(&entry.due), ransomware });
     }
 }
 
 /// The whole document, of which only the list is kept.
-struct Document;
+#[derive(Default)]
+struct Document(Option<Catalog>);
 
-impl<'de> Visitor<'de> for Document {
-    type Value = Option<Catalog>;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("the catalogue as an object")
+impl Shape for Document {
+    fn member<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        if key == "vulnerabilities" {
+            map.next_value_seed(Shaped(self.0.insert(Catalog::default())))
+        } else {
+            map.next_value::<IgnoredAny>().map(drop)
+        }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut catalog = None;
-        while let Some(key) = map.next_key::<String>()? {
-            if key != "vulnerabilities" {
-                map.next_value::<IgnoredAny>()?;
-            } else if catalog.is_some() {
-                return Err(A::Error::duplicate_field("vulnerabilities"));
-            } else {
-                let mut read = Catalog::default();
-                map.next_value_seed(Each(|entry: Value| read.add(&entry)))?;
-                catalog = Some(read);
+    fn other(&mut self) {}
+}
+
+impl Shape for Catalog {
+    fn list<'de, A: SeqAccess<'de>>(&mut self, list: &mut A) -> Result<(), A::Error> {
+        loop {
+            let mut entry = Entry::default();
+            if list.next_element_seed(Shaped(&mut entry))?.is_none() {
+                return Ok(());
+            }
+            self.add(&entry);
+            if self.exploited.len() > MAX_ENTRIES {
+                return Err(A::Error::custom(format_args!("more than {MAX_ENTRIES} entries")));
             }
         }
-        Ok(catalog)
     }
+
+    fn member<'de, A: MapAccess<'de>>(&mut self, _: &str, _: &mut A) -> Result<(), A::Error> {
+        Err(A::Error::custom("the vulnerabilities are no list"))
+    }
+
+    fn other(&mut self) {}
+}
+
+/// The members of an entry that matter.
+#[derive(Default)]
+struct Entry {
+    id: Text,
+    added: Text,
+    due: Text,
+    ransomware: Text,
+}
+
+impl Shape for Entry {
+    fn member<'de, A: MapAccess<'de>>(&mut self, key: &str, map: &mut A) -> Result<(), A::Error> {
+        let value: Text = map.next_value()?;
+        match key {
+            "cveID" => self.id = value,
+            "dateAdded" => self.added = value,
+            "dueDate" => self.due = value,
+            "knownRansomwareCampaignUse" => self.ransomware = value,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn other(&mut self) {}
 }
 
 fn encode(exploited: &Exploited) -> Vec<u8> {
@@ -163,10 +191,10 @@ mod tests {
     fn what_is_no_catalogue_is_refused() {
         for (text, message) in [
             ("{}", "this is not the KEV catalogue: it has no list of vulnerabilities"),
-            ("[]", "the KEV catalogue cannot be read as JSON"),
+            ("[]", "this is not the KEV catalogue: it has no list of vulnerabilities"),
             (r#"{"vulnerabilities": ["#, "the KEV catalogue cannot be read as JSON"),
             (r#"{"vulnerabilities": []} more"#, "the KEV catalogue cannot be read as JSON"),
-            (r#"{"vulnerabilities": [], "vulnerabilities": []}"#, "the KEV catalogue cannot be read as JSON"),
+            (r#"{"vulnerabilities": {"a": 1}}"#, "the KEV catalogue cannot be read as JSON"),
         ] {
             assert_eq!(Catalog::read(text.as_bytes()).expect_err(text).to_string(), message, "{text}");
         }

@@ -1,7 +1,7 @@
 use jiff::civil::date;
 
 use super::*;
-use crate::finding::{Epss, Exploited, Share};
+use crate::finding::{Epss, Exploited, Fix, Share};
 use crate::severity::Severity;
 
 fn overlay(entries: impl Iterator<Item = (String, Vec<u8>)>) -> Option<Box<dyn Overlay>> {
@@ -54,4 +54,62 @@ fn values_that_cannot_be_decoded_say_nothing() {
     let mut findings = vec![finding("CVE-1", Severity::Low)];
     overlays.apply(&mut findings, None);
     assert_eq!(findings, [finding("CVE-1", Severity::Low)]);
+}
+
+fn trackers() -> Overlays {
+    let debian = r#"{"openssl": {
+        "CVE-1": {"releases": {"bookworm": {"status": "open", "urgency": "low", "nodsa": "x", "nodsa_reason": "postponed"}}},
+        "CVE-2": {"releases": {"bookworm": {"status": "open", "urgency": "not yet assigned", "nodsa": "x"}}}}}"#;
+    let ubuntu = "Priority: medium\nnoble_openssl: needed\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("CVE-1"), ubuntu).expect("a file");
+    Overlays {
+        debian: overlay(debian::read(debian.as_bytes()).expect("a tracker").entries()),
+        ubuntu: overlay(ubuntu::read(folder.path()).expect("a tracker").entries()),
+        ..Overlays::default()
+    }
+}
+
+/// What is said of a finding in an image of a release.
+fn tracked(distro: &str, change: impl FnOnce(&mut Finding)) -> (Severity, Option<String>, Option<Fix>) {
+    let (id, version) = distro.split_once(' ').expect("a distribution and its version");
+    let distro = Distro { id: id.to_owned(), version_id: Some(version.to_owned()), ..Distro::default() };
+    let mut findings = vec![finding("CVE-1", Severity::Unknown)];
+    change(&mut findings[0]);
+    trackers().apply(&mut findings, Some(&distro));
+    let Finding { severity, severity_source, fix_state, .. } = findings.remove(0);
+    let expected = id.to_owned();
+    assert!(fix_state.as_ref().is_none_or(|state| state.source.eq_ignore_ascii_case(&expected)));
+    (severity, severity_source, fix_state.map(|state| state.state))
+}
+
+#[test]
+fn trackers_speak_of_their_own_release_and_source_packages() {
+    let low = Some("Debian urgency: low".to_owned());
+    let medium = Some("Ubuntu priority: medium".to_owned());
+    assert_eq!(tracked("debian 12.5", |_| {}), (Severity::Low, low, Some(Fix::Postponed)));
+    assert_eq!(tracked("ubuntu 24.04", |_| {}), (Severity::Medium, medium, Some(Fix::Needed)));
+    let nothing = (Severity::Unknown, None, None);
+    assert_eq!(tracked("debian 11", |_| {}), nothing);
+    assert_eq!(tracked("ubuntu 22.04", |_| {}), nothing);
+    assert_eq!(tracked("alpine 3.19", |_| {}), nothing);
+    assert_eq!(tracked("debian 12", |finding| finding.matched_as = None), nothing);
+    assert_eq!(tracked("debian 12", |finding| finding.purl = "pkg:pypi/openssl@1".to_owned()), nothing);
+}
+
+#[test]
+fn rating_of_a_tracker_counts_only_where_there_is_no_other_and_unknown_is_not_low() {
+    let rated = tracked("debian 12", |finding| {
+        finding.severity = Severity::High;
+        finding.severity_source = Some("CVSS:3.1/…".to_owned());
+    });
+    assert_eq!(rated, (Severity::High, Some("CVSS:3.1/…".to_owned()), Some(Fix::Postponed)));
+    let unrated = tracked("debian 12", |finding| finding.vulnerability = "CVE-2".to_owned());
+    assert_eq!(unrated, (Severity::Unknown, None, Some(Fix::Minor)));
+}
+
+#[test]
+fn what_is_fixed_has_no_state() {
+    let fixed = tracked("debian 12", |finding| finding.fixed = Some("2".to_owned()));
+    assert_eq!(fixed, (Severity::Low, Some("Debian urgency: low".to_owned()), None));
 }
