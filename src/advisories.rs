@@ -15,6 +15,7 @@ pub mod index;
 pub mod matching;
 pub mod modules;
 pub mod osv;
+pub mod overlays;
 pub mod ranges;
 pub mod rating;
 mod table;

@@ -7,6 +7,7 @@ mod errors;
 pub mod image;
 mod match_sbom;
 mod result;
+mod rules;
 mod scan;
 mod surroundings;
 mod transfer;

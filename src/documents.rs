@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use jiff::civil::Date;
+
 use crate::advisories::matching::{self, Matches, Texts};
+use crate::advisories::overlays::end_of_life::end_of_life;
 use crate::advisories::{Ecosystem, Index, Wanted, caveats};
 use crate::coverage::State;
 use crate::report::{ContainerReport, DOCUMENT, Filter, ImageReport, REPORT_VERSION, Report, ScanInfo};
@@ -27,20 +30,21 @@ pub fn wanted(given: &[Given]) -> Wanted {
 }
 
 /// Holds the packages of all documents against an index: one image for each document, and one entry of kind
-/// [`DOCUMENT`] that uses it. Also gives the ecosystems whose index turned out to be damaged.
+/// [`DOCUMENT`] that uses it. The day decides which releases are no longer tracked. Also gives the ecosystems whose index turned out to be damaged.
 #[must_use]
 pub fn report(
     mut given: Vec<Given>,
     index: &Index,
     texts: Texts,
     scan: ScanInfo,
+    today: Date,
 ) -> (Report, BTreeSet<Ecosystem>) {
     given.sort_by(|a, b| a.file.cmp(&b.file));
     let mut damaged = BTreeSet::new();
     let image = |given: &Given| {
         let mut matches = matching::match_sbom(&given.document.sbom, index, texts);
         damaged.append(&mut matches.damaged);
-        image(&given.document, matches)
+        image(&given.document, matches, today)
     };
     let images: Vec<ImageReport> = given.iter().map(image).collect();
     let containers = given.into_iter().zip(&images).enumerate().map(|(number, (given, image))| {
@@ -69,7 +73,7 @@ pub fn report(
     (report, damaged)
 }
 
-fn image(document: &Document, matches: Matches) -> ImageReport {
+fn image(document: &Document, matches: Matches, today: Date) -> ImageReport {
     let Document { sbom, subject, name: _, unread } = document;
     let gaps: Vec<String> = unread.in_words().chain(in_words(&sbom.gaps)).collect();
     ImageReport {
@@ -83,6 +87,7 @@ fn image(document: &Document, matches: Matches) -> ImageReport {
         findings: matches.findings,
         not_shown: 0,
         without_data: matches.without_data,
+        end_of_life: sbom.distro.as_ref().and_then(|distro| end_of_life(distro, today)),
     }
 }
 
@@ -102,6 +107,8 @@ mod tests {
         let document = sbom::read(json.to_string().as_bytes()).expect("readable");
         Given { file: file.to_owned(), document }
     }
+
+    const TODAY: Date = jiff::civil::date(2026, 1, 2);
 
     fn scan() -> ScanInfo {
         ScanInfo {
@@ -126,7 +133,7 @@ mod tests {
                 "metadata": {"component": {"type": "file", "name": "./src"}},
                 "components": [{"type": "library", "name": "left"}]}),
         );
-        let (report, _) = report(vec![of_image, of_folder], &Index::empty(), Texts::Left, scan());
+        let (report, _) = report(vec![of_image, of_folder], &Index::empty(), Texts::Left, scan(), TODAY);
         let entries: Vec<_> = report
             .containers
             .iter()
@@ -154,7 +161,7 @@ mod tests {
         let properties: Vec<_> =
             (0..5).flat_map(|number| [property(number, "path"), property(number, "reason")]).collect();
         let json = serde_json::json!({"bomFormat": "CycloneDX", "metadata": {"properties": properties}});
-        let (report, _) = report(vec![given("a.json", &json)], &Index::empty(), Texts::Left, scan());
+        let (report, _) = report(vec![given("a.json", &json)], &Index::empty(), Texts::Left, scan(), TODAY);
         assert_eq!(
             report.images[0].state.reason(),
             Some("path0: reason0; path1: reason1; path2: reason2; 2 more that the document names")

@@ -1,8 +1,13 @@
 //! What is wrong with an image: vulnerabilities of its packages, and the data that says so.
 
+mod overlaid;
+
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use overlaid::{EndOfLife, Epss, Exploited, Fix, FixState, Ignored, Share};
 
 use crate::package::Location;
 use crate::severity::Severity;
@@ -40,6 +45,33 @@ pub struct Finding {
     pub references: Vec<String>,
     /// Where in the image.
     pub locations: Vec<Location>,
+    /// That it is known to be exploited, and since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exploited: Option<Exploited>,
+    /// How likely it is to be exploited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epss: Option<Epss>,
+    /// What its distribution means to do about it, while nothing fixes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix_state: Option<FixState>,
+    /// That somebody decided that it does not matter, and why. Then it counts nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignored: Option<Ignored>,
+}
+
+impl Finding {
+    /// Sorts findings by what to look at first: what is exploited, then what is severe, then what is likely to be exploited.
+    pub fn sort(findings: &mut [Self]) {
+        findings.sort_by(|a, b| a.rank().cmp(&b.rank()));
+    }
+
+    fn rank(&self) -> impl Ord + '_ {
+        let likelihood = self.epss.map(|epss| epss.probability);
+        (
+            Reverse((self.exploited.is_some(), self.severity, likelihood)),
+            (&self.package, &self.vulnerability, &self.purl),
+        )
+    }
 }
 
 /// Which advisory data was used.

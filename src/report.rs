@@ -2,6 +2,7 @@
 
 pub mod counts;
 mod filter;
+pub mod ignore;
 pub mod json;
 pub mod table;
 pub mod text;
@@ -14,7 +15,7 @@ pub use threshold::{Threshold, ThresholdError};
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::{Coverage, State};
-use crate::finding::{AdvisoryInfo, Finding};
+use crate::finding::{AdvisoryInfo, EndOfLife, Finding};
 use crate::image::{Digest, Platform, Reference};
 use crate::package::Distro;
 
@@ -106,6 +107,9 @@ pub struct ImageReport {
     pub not_shown: usize,
     /// Ecosystems of its packages for which there were no advisories: "no data", not "clean".
     pub without_data: Vec<String>,
+    /// That its release is no longer tracked, since when: "unknown", not "clean".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_of_life: Option<EndOfLife>,
 }
 
 /// How an image was read.

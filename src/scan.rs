@@ -200,6 +200,7 @@ pub async fn scan(
     };
     let mut index = index?;
     stages.over("load advisories");
+    let today = started.0.to_zoned(jiff::tz::TimeZone::UTC).date();
     let assembled = |index: &Index| {
         assemble(&Assembly {
             containers: &discovery.containers,
@@ -207,6 +208,7 @@ pub async fn scan(
             ends: &read.ends,
             index,
             texts: config.texts,
+            today,
         })
     };
     let mut parts = assembled(&index);

@@ -41,6 +41,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "coverage",
             "database",
             "facts",
+            "finding",
             "image",
             "job",
             "plan",
@@ -83,6 +84,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("oci_client", &["image", "registry"]),
     ("dirs", &["cli"]),
     ("zip", &["advisories"]),
+    ("serde_saphyr", &["report"]),
+    ("globset", &["report"]),
 ];
 
 /// Every source file of the library with its top module; unit tests are left out, they may use what they like.

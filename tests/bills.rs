@@ -167,7 +167,7 @@ fn wrong_words_are_wrong_usage_and_the_right_ones_are_told() {
     for (arguments, told) in [
         (&["x", "--severity", "bad"][..], "critical, high, medium, low, negligible or unknown"),
         (&["x", "--severity", "high,"], "critical, high, medium, low, negligible or unknown"),
-        (&["x", "--fail-on", "bad"], "critical, high, medium, low, negligible, unknown and fixable"),
+        (&["x", "--fail-on", "bad"], "critical, high, medium, low, negligible, unknown, fixable and kev"),
         (&["x", "--fail-on", "high,low"], "give one severity"),
         (&[], "<FILE>..."),
     ] {

@@ -318,6 +318,10 @@ impl<'a> Subject<'a> {
                 summary: text.summary,
                 references: text.references,
                 locations: package.locations.clone(),
+                exploited: None,
+                epss: None,
+                fix_state: None,
+                ignored: None,
             });
         }
         Ok(findings)

@@ -6,11 +6,13 @@ use std::io::Write as _;
 use super::Exit;
 use super::image::ImageError;
 use super::match_sbom::FileError;
+use super::rules::RuleError;
 use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
 use crate::database::DatabaseError;
 use crate::job::CleanUpError;
 use crate::mirror::MirrorError;
 use crate::registry::{FetchError, PullError};
+use crate::report::ignore::IgnoreError;
 use crate::report::text::sanitize;
 use crate::sbom::ReadError;
 use crate::scan::ScanError;
@@ -148,6 +150,17 @@ impl From<DatabaseError> for Explained {
     }
 }
 
+impl From<RuleError> for Explained {
+    fn from(error: RuleError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            RuleError::Ignore { source: IgnoreError::Bytes | IgnoreError::Rules, .. }
+            | RuleError::Open { .. } => explained,
+            RuleError::Ignore { .. } => explained.hint(IGNORE_FORM),
+        }
+    }
+}
+
 impl From<FileError> for Explained {
     fn from(error: FileError) -> Self {
         let explained = Self::of(&error);
@@ -171,6 +184,9 @@ impl From<FileError> for Explained {
         }
     }
 }
+
+/// The shortest ignore file.
+const IGNORE_FORM: &str = "an ignore file reads: {version: 1, ignore: [{id: CVE-2005-2541, reason: why}]}";
 
 /// How to come by documents that are read.
 const WRITE_JSON_1: &str = "with Syft: syft IMAGE -o cyclonedx-json, or -o spdx-json";

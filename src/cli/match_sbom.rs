@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::Exit;
 use super::database::{AdvisoriesArgs, TransportArgs};
@@ -60,6 +61,7 @@ pub(super) enum FileError {
 pub(super) async fn run(args: MatchArgs, verbosity: u8) -> Result<Exit, Explained> {
     let MatchArgs { files, advisories, transport, result } = args;
     let (started, clock) = (Timestamp::now(), Instant::now());
+    let today = started.to_zoned(TimeZone::UTC).date();
     let stage = Stage::begin(verbosity);
     let advisories = advisories.complete(transport)?;
     let mut given = Vec::new();
@@ -88,12 +90,12 @@ pub(super) async fn run(args: MatchArgs, verbosity: u8) -> Result<Exit, Explaine
         duration_ms: u64::try_from(clock.elapsed().as_millis()).unwrap_or(u64::MAX),
         scope: format!("match {}", names.join(" ")),
     };
-    let (mut report, damaged) = documents::report(given.clone(), &index, place.texts(), scan.clone());
+    let (mut report, damaged) = documents::report(given.clone(), &index, place.texts(), scan.clone(), today);
     stage.over("match");
     if !damaged.is_empty()
         && let Some(index) = advisories.repaired(&wanted, &damaged, &tell).await
     {
-        (report, _) = documents::report(given, &index, place.texts(), scan);
+        (report, _) = documents::report(given, &index, place.texts(), scan, today);
     }
     drop(transfer);
     place.show(report)

@@ -4,11 +4,15 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use super::Exit;
 use super::errors::Explained;
+use super::rules;
 use super::ui::{self, Color};
 use crate::advisories::matching::Texts;
+use crate::report::ignore::RuleSet;
 use crate::report::table::{self, TableOptions};
 use crate::report::{Filter, Report, Threshold, json};
 use crate::severity::Severity;
@@ -32,9 +36,12 @@ pub(super) struct ResultArgs {
     #[arg(long)]
     only_fixed: bool,
     /// End with code 3 if there is a finding of this severity or worse, shown or not; with fixable only those with a
-    /// fix count: high, fixable, or critical,fixable
+    /// fix count, with kev only those that are known to be exploited: high, fixable, or critical,fixable,kev
     #[arg(long, value_name = "LIST")]
     fail_on: Option<Threshold>,
+    /// Do not count findings that the rules in this YAML file say to ignore; they are listed with the reason
+    #[arg(long, value_name = "FILE", env = "CLARITY_IGNORE_FILE", hide_env_values = true)]
+    ignore_file: Option<PathBuf>,
     /// End with code 0 although something in scope could not be read or matched
     #[arg(long)]
     allow_incomplete: bool,
@@ -59,21 +66,35 @@ pub(super) struct ResultPlace {
     all: bool,
     filter: Filter,
     fail_on: Option<Threshold>,
+    rules: Vec<RuleSet>,
     allow_incomplete: bool,
     color: Color,
 }
 
 impl ResultArgs {
-    /// Opens the file for the result, if there is to be one.
+    /// Reads the rules, and opens the file for the result, if there is to be one.
     pub(super) fn open(self) -> Result<ResultPlace, Explained> {
-        let Self { output, output_file, all_findings, severity, only_fixed, fail_on, allow_incomplete, color } =
-            self;
+        let Self {
+            output,
+            output_file,
+            all_findings,
+            severity,
+            only_fixed,
+            fail_on,
+            ignore_file,
+            allow_incomplete,
+            color,
+        } = self;
+        // A variable that is set to nothing names no file.
+        let ignore_file = ignore_file.filter(|path| !path.as_os_str().is_empty());
+        let rules = ignore_file.as_deref().map(rules::ignore_file).transpose()?;
         Ok(ResultPlace {
             file: output_file.map(ui::OutputFile::create).transpose()?,
             format: output,
             all: all_findings,
             filter: Filter { severities: severity.map(|list| list.into_iter().collect()), only_fixed },
             fail_on,
+            rules: rules.into_iter().collect(),
             allow_incomplete,
             color,
         })
@@ -91,6 +112,8 @@ impl ResultPlace {
 
     /// Shows a report and judges it; all of it, whatever is shown.
     pub(super) fn show(self, report: Report) -> Result<Exit, Explained> {
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let report = report.suppressed(&self.rules, today);
         let verdict = Verdict::of(&report, self.fail_on, self.allow_incomplete);
         let report = report.filtered(self.filter);
         let to_terminal = self.file.is_none() && std::io::stdout().is_terminal();

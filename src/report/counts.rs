@@ -19,14 +19,17 @@ pub struct Counts {
     pub unknown: usize,
     /// How many of all those have a version that fixes them.
     pub fixable: usize,
+    /// How many of all those are known to be exploited.
+    #[serde(default)]
+    pub exploited: usize,
 }
 
 impl Counts {
-    /// Counts findings.
+    /// Counts findings, but not those that somebody decided to ignore.
     #[must_use]
     pub fn of(findings: &[Finding]) -> Self {
         let mut counts = Self::default();
-        for finding in findings {
+        for finding in findings.iter().filter(|finding| finding.ignored.is_none()) {
             *match finding.severity {
                 Severity::Critical => &mut counts.critical,
                 Severity::High => &mut counts.high,
@@ -36,6 +39,7 @@ impl Counts {
                 Severity::Unknown => &mut counts.unknown,
             } += 1;
             counts.fixable += usize::from(finding.fixed.is_some());
+            counts.exploited += usize::from(finding.exploited.is_some());
         }
         counts
     }
@@ -51,6 +55,12 @@ impl Counts {
             Severity::Negligible => self.negligible,
             Severity::Unknown => self.unknown,
         }
+    }
+
+    /// The order of what to look at first: what is exploited counts more than what is severe.
+    #[must_use]
+    pub fn cmp_urgency(&self, other: &Self) -> std::cmp::Ordering {
+        self.exploited.cmp(&other.exploited).then_with(|| self.cmp(other))
     }
 
     /// The number of all findings.
@@ -69,6 +79,7 @@ impl AddAssign for Counts {
         self.negligible += other.negligible;
         self.unknown += other.unknown;
         self.fixable += other.fixable;
+        self.exploited += other.exploited;
     }
 }
 
@@ -86,16 +97,27 @@ impl Report {
     /// The severity of the most severe finding; none if there is no finding.
     #[must_use]
     pub fn worst(&self) -> Option<Severity> {
-        self.images.iter().flat_map(|image| &image.findings).map(|finding| finding.severity).max()
+        self.images.iter().flat_map(ImageReport::counted).map(|finding| finding.severity).max()
     }
 }
 
 impl ImageReport {
+    /// Its findings without those that somebody decided to ignore.
+    pub fn counted(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.ignored.is_none())
+    }
+
+    /// Its findings that somebody decided to ignore.
+    pub fn ignored(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.ignored.is_some())
+    }
+
     /// Whether its packages could be held against advisories at all, so that no finding means something.
     #[must_use]
     pub fn is_matched(&self) -> bool {
         let is_read = !matches!(self.state, State::Failed(_) | State::Skipped(_));
-        is_read && (self.without_data.is_empty() || !self.findings.is_empty() || self.not_shown > 0)
+        let is_tracked = self.without_data.is_empty() && self.end_of_life.is_none();
+        is_read && (is_tracked || !self.findings.is_empty() || self.not_shown > 0)
     }
 }
 

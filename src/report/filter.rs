@@ -47,7 +47,8 @@ impl Report {
     pub fn filtered(mut self, filter: Filter) -> Self {
         for image in &mut self.images {
             let found = image.findings.len();
-            image.findings.retain(|finding| filter.passes(finding));
+            // Those that are ignored are not shown as findings; that they are ignored is never left out.
+            image.findings.retain(|finding| finding.ignored.is_some() || filter.passes(finding));
             image.not_shown += found - image.findings.len();
         }
         self.filter = filter;

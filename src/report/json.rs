@@ -34,6 +34,10 @@ struct Summary {
     findings: usize,
     /// Findings that the filter leaves out, here and everywhere.
     not_shown: usize,
+    /// Findings that somebody decided to ignore; they are not counted elsewhere.
+    ignored: usize,
+    /// Images of releases that are no longer tracked.
+    end_of_life: usize,
     by_severity: Counts,
     /// By `namespace/kind/name`, or by the file of a bill of materials; images that several containers of a workload run count once. Null where nothing
     /// could be held against advisories.
@@ -63,6 +67,8 @@ pub fn render(report: &Report) -> String {
         worst: report.worst(),
         findings: counts.total(),
         not_shown: report.not_shown(),
+        ignored: images.iter().map(|image| image.ignored().count()).sum(),
+        end_of_life: images.iter().filter(|image| image.end_of_life.is_some()).count(),
         by_severity: counts,
         by_workload,
     };
@@ -163,6 +169,8 @@ mod tests {
             "worst": null,
             "findings": 0,
             "not_shown": 0,
+            "ignored": 0,
+            "end_of_life": 0,
             "by_severity": {
               "critical": 0,
               "high": 0,
@@ -170,7 +178,8 @@ mod tests {
               "low": 0,
               "negligible": 0,
               "unknown": 0,
-              "fixable": 0
+              "fixable": 0,
+              "exploited": 0
             },
             "by_workload": {
               "shop/deployment/gone": null

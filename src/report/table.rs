@@ -7,8 +7,11 @@ mod coverage;
 mod findings;
 mod grid;
 mod overview;
+mod suppressed;
 
 use super::Report;
+use super::text::sanitize;
+use crate::package::Distro;
 
 /// How to render.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,8 +30,10 @@ pub fn render(report: &Report, options: &TableOptions) -> String {
     let sections = [
         overview::workloads(report, *options),
         findings::images(report, *options),
+        suppressed::suppressed(report, *options),
         coverage::coverage(report, *options),
         coverage::without_data(report, *options),
+        coverage::end_of_life(report, *options),
         coverage::notes(report, *options),
         overview::total(report, *options),
     ];
@@ -52,6 +57,12 @@ pub fn columns(heads: &[(&str, bool)], rows: &[Vec<String>], options: TableOptio
 /// How a workload is called: with its namespace only where there are several.
 fn workload_name(report: &Report, namespace: &str, workload: &str) -> String {
     if has_namespaces(report) { format!("{namespace}/{workload}") } else { workload.to_owned() }
+}
+
+/// `debian 12`
+fn distro_name(distro: &Distro) -> String {
+    let version = distro.version_id.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
+    sanitize(&format!("{}{version}", distro.id))
 }
 
 /// What is covered or not.

@@ -8,6 +8,8 @@ use crate::severity::Severity;
 
 /// The word for findings with a version that fixes them.
 const FIXABLE: &str = "fixable";
+/// The word for findings that are known to be exploited: CISA's catalogue of them.
+const EXPLOITED: &str = "kev";
 
 /// Which findings are too bad. A finding has to meet all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +18,15 @@ pub struct Threshold {
     pub severity: Option<Severity>,
     /// Whether only findings with a fix count.
     pub only_fixable: bool,
+    /// Whether only findings that are known to be exploited count.
+    pub only_exploited: bool,
 }
 
 /// Text that is no threshold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ThresholdError {
     /// A word that is not known.
-    #[error("{0:?} is none of critical, high, medium, low, negligible, unknown and fixable")]
+    #[error("{0:?} is none of critical, high, medium, low, negligible, unknown, fixable and kev")]
     Word(String),
     /// One severity stands for all that are worse, so a second one says nothing.
     #[error("give one severity, it stands for all that are worse too")]
@@ -31,8 +35,10 @@ pub enum ThresholdError {
 
 impl Threshold {
     fn is_met(self, finding: &Finding) -> bool {
-        let is_severe = self.severity.is_none_or(|least| finding.severity >= least);
-        is_severe && (finding.fixed.is_some() || !self.only_fixable)
+        finding.ignored.is_none()
+            && self.severity.is_none_or(|least| finding.severity >= least)
+            && (finding.fixed.is_some() || !self.only_fixable)
+            && (finding.exploited.is_some() || !self.only_exploited)
     }
 }
 
@@ -47,12 +53,16 @@ impl Report {
 impl FromStr for Threshold {
     type Err = ThresholdError;
 
-    /// Reads a list of a severity and `fixable`, in any order: `high`, `fixable`, `critical,fixable`.
+    /// Reads a list of a severity, `fixable` and `kev`, in any order: `high`, `fixable`, `critical,fixable`, `kev`.
     fn from_str(text: &str) -> Result<Self, ThresholdError> {
-        let mut threshold = Self { severity: None, only_fixable: false };
+        let mut threshold = Self { severity: None, only_fixable: false, only_exploited: false };
         for word in text.split(',').map(str::trim) {
             if word.eq_ignore_ascii_case(FIXABLE) {
                 threshold.only_fixable = true;
+                continue;
+            }
+            if word.eq_ignore_ascii_case(EXPLOITED) {
+                threshold.only_exploited = true;
                 continue;
             }
             let severity = word.parse().map_err(|_| ThresholdError::Word(word.chars().take(40).collect()))?;
@@ -71,10 +81,13 @@ impl fmt::Display for Threshold {
             write!(f, "{FIXABLE} ")?;
         }
         f.write_str("findings")?;
-        match self.severity {
-            Some(severity) => write!(f, " of severity {severity} or worse"),
-            None => Ok(()),
+        if let Some(severity) = self.severity {
+            write!(f, " of severity {severity} or worse")?;
         }
+        if self.only_exploited {
+            f.write_str(" that are known to be exploited")?;
+        }
+        Ok(())
     }
 }
 
@@ -82,6 +95,29 @@ impl fmt::Display for Threshold {
 mod tests {
     use super::*;
     use crate::report::counts::tests::report;
+
+    #[test]
+    fn with_kev_only_findings_that_are_known_to_be_exploited_count() {
+        let mut report = report(&[(Severity::High, false), (Severity::Low, true)]);
+        let exceeds = |report: &Report, text: &str| report.exceeds(text.parse().expect(text));
+        assert!(!exceeds(&report, "kev"));
+        let added = jiff::civil::date(2021, 12, 10);
+        report.images[0].findings[1].exploited =
+            Some(crate::finding::Exploited { added, due: None, ransomware: false });
+        assert!(exceeds(&report, "kev") && exceeds(&report, "low,fixable,KEV"));
+        assert!(!exceeds(&report, "medium,kev"), "the severe one and the exploited one are two");
+    }
+
+    #[test]
+    fn ignored_findings_meet_no_threshold() {
+        let mut report = report(&[(Severity::Critical, true)]);
+        report.images[0].findings[0].ignored = Some(crate::finding::Ignored {
+            reason: "not reachable".to_owned(),
+            until: None,
+            source: "ignore.yaml".to_owned(),
+        });
+        assert!(!report.exceeds("unknown".parse().expect("valid")));
+    }
 
     fn exceeds(text: &str) -> bool {
         use Severity::{Critical, High, Low, Unknown};
@@ -116,8 +152,8 @@ mod tests {
     #[test]
     fn other_words_are_refused_with_the_right_ones() {
         for (text, message) in [
-            ("bad", "\"bad\" is none of critical, high, medium, low, negligible, unknown and fixable"),
-            ("high,", "\"\" is none of critical, high, medium, low, negligible, unknown and fixable"),
+            ("bad", "\"bad\" is none of critical, high, medium, low, negligible, unknown, fixable and kev"),
+            ("high,", "\"\" is none of critical, high, medium, low, negligible, unknown, fixable and kev"),
             ("high,critical", "give one severity, it stands for all that are worse too"),
         ] {
             assert_eq!(text.parse::<Threshold>().expect_err(text).to_string(), message);
@@ -130,6 +166,8 @@ mod tests {
             ("high", "findings of severity high or worse"),
             ("fixable", "fixable findings"),
             ("fixable,critical", "fixable findings of severity critical or worse"),
+            ("kev", "findings that are known to be exploited"),
+            ("kev,high", "findings of severity high or worse that are known to be exploited"),
         ] {
             assert_eq!(text.parse::<Threshold>().expect(text).to_string(), words);
         }

@@ -18,6 +18,8 @@ pub struct WorkloadReport<'a> {
     pub is_matched: bool,
     /// Whether packages of any image had no advisories.
     pub is_without_data: bool,
+    /// Whether any of its images is of a release that is no longer tracked.
+    pub is_end_of_life: bool,
     /// How many containers are in each state, the worst first.
     pub states: Vec<(&'static str, usize)>,
 }
@@ -33,7 +35,7 @@ impl Report {
         let mut workloads: Vec<_> =
             containers.into_iter().map(|((namespace, name), of)| self.workload(namespace, name, &of)).collect();
         // Stable, so that equals stay in the order of their names.
-        workloads.sort_by(|a, b| b.counts.cmp(&a.counts).then(a.is_matched.cmp(&b.is_matched)));
+        workloads.sort_by(|a, b| b.counts.cmp_urgency(&a.counts).then(a.is_matched.cmp(&b.is_matched)));
         workloads
     }
 
@@ -46,18 +48,19 @@ impl Report {
         let images: BTreeSet<usize> = containers.iter().filter_map(|c| c.image_index).collect();
         let images = images.into_iter().filter_map(|index| self.images.get(index));
         let mut counts = Counts::default();
-        let (mut is_matched, mut is_without_data) = (false, false);
+        let (mut is_matched, mut is_without_data, mut is_end_of_life) = (false, false, false);
         for image in images {
             counts += Counts::of(&image.findings);
             is_matched |= image.is_matched() && self.advisories.source.is_some();
             is_without_data |= !image.without_data.is_empty();
+            is_end_of_life |= image.end_of_life.is_some();
         }
         let mut states: BTreeMap<(usize, &'static str), usize> = BTreeMap::new();
         for container in containers {
             *states.entry((badness(&container.state), container.state.as_str())).or_default() += 1;
         }
         let states = states.into_iter().map(|((_, state), count)| (state, count)).collect();
-        WorkloadReport { namespace, name, counts, is_matched, is_without_data, states }
+        WorkloadReport { namespace, name, counts, is_matched, is_without_data, is_end_of_life, states }
     }
 }
 

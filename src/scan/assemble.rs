@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use jiff::civil::Date;
+
 use super::coordinate::ImageResult;
 use crate::advisories::matching::{self, Matches, Texts};
+use crate::advisories::overlays::end_of_life::end_of_life;
 use crate::advisories::{Ecosystem, Index};
 use crate::coverage::State;
 use crate::image::{Platform, Reference};
@@ -21,6 +24,8 @@ pub(super) struct Assembly<'a> {
     pub(super) ends: &'a [ImageResult],
     pub(super) index: &'a Index,
     pub(super) texts: Texts,
+    /// Decides which releases are no longer tracked.
+    pub(super) today: Date,
 }
 
 /// The parts of a report that come from images.
@@ -33,13 +38,14 @@ pub(super) struct Assembled {
 
 /// One entry per container in scope and one per image, whatever became of them.
 pub(super) fn assemble(assembly: &Assembly<'_>) -> Assembled {
-    let Assembly { containers, plan, ends, index, texts } = *assembly;
+    let Assembly { containers, plan, ends, index, texts, today } = *assembly;
     let mut damaged = BTreeSet::new();
     let image = |(target, end): (&Target, &ImageResult)| match end {
         ImageResult::Read(outcome, sbom, by) => {
             let mut matches = matching::match_sbom(sbom, index, texts);
             damaged.append(&mut matches.damaged);
-            read_image(target, outcome, sbom, by, matches)
+            let end_of_life = sbom.distro.as_ref().and_then(|distro| end_of_life(distro, today));
+            ImageReport { end_of_life, ..read_image(target, outcome, sbom, by, matches) }
         }
         ImageResult::Failed(why) => failed_image(target, why),
     };
@@ -88,6 +94,7 @@ fn failed_image(target: &Target, why: &str) -> ImageReport {
         findings: Vec::new(),
         not_shown: 0,
         without_data: Vec::new(),
+        end_of_life: None,
     }
 }
 
@@ -114,6 +121,7 @@ fn read_image(target: &Target, outcome: &Outcome, sbom: &Sbom, by: &ReadBy, matc
         findings: matches.findings,
         not_shown: 0,
         without_data: matches.without_data,
+        end_of_life: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{TableOptions, unit, workload_name};
+use super::{TableOptions, distro_name, unit, workload_name};
 use crate::report::text::{first_of, plural, sanitize, wrap};
 use crate::report::workloads::badness;
 use crate::report::{Coverage, ReadBy, Report};
@@ -86,12 +86,36 @@ pub(super) fn without_data(report: &Report, options: TableOptions) -> String {
     text
 }
 
+/// Releases that are no longer tracked, and the images of them.
+pub(super) fn end_of_life(report: &Report, options: TableOptions) -> String {
+    let mut releases: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for (index, image) in report.images.iter().enumerate() {
+        let Some(end) = &image.end_of_life else { continue };
+        let paid = end.paid_until.map(|until| format!("; those who pay get fixes until {until}"));
+        let words = format!("since {}{}", end.since, paid.unwrap_or_default());
+        let name = image.distro.as_ref().map(distro_name).unwrap_or_default();
+        releases.entry((name, words)).or_default().insert(sanitize(&report.image_name(index)));
+    }
+    if releases.is_empty() {
+        return String::new();
+    }
+    let meaning =
+        "No longer tracked: these releases get no more advisories, which does not mean that they are clean";
+    let mut text = wrap(meaning, 0, options.width);
+    for ((name, words), images) in releases {
+        text.push_str(&wrap(&format!("{name} {words}"), 2, options.width));
+        text.push_str(&list(images, options));
+    }
+    text
+}
+
 /// What else a person should know.
 pub(super) fn notes(report: &Report, options: TableOptions) -> String {
     report.notes.iter().map(|note| wrap(&format!("Note: {}", sanitize(note)), 0, options.width)).collect()
 }
 
-fn list(names: BTreeSet<String>, options: TableOptions) -> String {
+/// Names, of many the first.
+pub(super) fn list(names: BTreeSet<String>, options: TableOptions) -> String {
     let names: Vec<String> = names.into_iter().collect();
     wrap(&first_of(&names, if options.all { usize::MAX } else { NAMED }), 4, options.width)
 }

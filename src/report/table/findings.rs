@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::grid::{Column, cell, grid, severity_cell};
-use super::{TableOptions, workload_name};
+use super::{TableOptions, distro_name, workload_name};
 use crate::report::counts::Counts;
 use crate::report::text::{first_of, plural, sanitize, wrap};
 use crate::report::{DOCUMENT, Finding, ImageReport, Report};
@@ -23,13 +23,20 @@ struct Row<'a> {
 /// A section for each image with findings, the worst first, then those without in one list.
 pub(super) fn images(report: &Report, options: TableOptions) -> String {
     let matched = report.images.iter().enumerate().filter(|(_, image)| image.is_matched());
-    let (mut with, without): (Vec<_>, Vec<_>) = matched.partition(|(_, image)| !image.findings.is_empty());
-    with.sort_by(|(_, a), (_, b)| Counts::of(&b.findings).cmp(&Counts::of(&a.findings)));
+    let (mut with, without): (Vec<_>, Vec<_>) =
+        matched.partition(|(_, image)| image.counted().next().is_some());
+    with.sort_by(|(_, a), (_, b)| Counts::of(&b.findings).cmp_urgency(&Counts::of(&a.findings)));
     let mut sections: Vec<String> =
         with.into_iter().map(|(index, image)| section(report, index, image, options)).collect();
     if !without.is_empty() && report.advisories.source.is_some() {
-        let (hidden, clean): (Vec<_>, Vec<_>) = without.into_iter().partition(|(_, image)| image.not_shown > 0);
-        for (head, images) in [("No findings shown", hidden), ("No findings", clean)] {
+        let (hidden, rest): (Vec<_>, Vec<_>) = without.into_iter().partition(|(_, image)| image.not_shown > 0);
+        let (suppressed, clean): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|(_, image)| !image.findings.is_empty());
+        for (head, images) in [
+            ("No findings shown", hidden),
+            ("No findings but suppressed ones", suppressed),
+            ("No findings", clean),
+        ] {
             let lines = images.iter().map(|(index, _)| wrap(&title(report, *index), 2, options.width));
             if !images.is_empty() {
                 sections.push(format!("{head}\n{}", lines.collect::<String>()));
@@ -46,20 +53,28 @@ fn section(report: &Report, index: usize, image: &ImageReport, options: TableOpt
 
     // Who asked for negligible ones by name wants to see them.
     let folds = !options.all && report.filter.severities.is_none();
-    let is_folded =
-        |finding: &Finding| folds && finding.severity == Severity::Negligible && finding.fixed.is_none();
-    let (folded, shown): (Vec<_>, Vec<_>) = image.findings.iter().partition(|finding| is_folded(finding));
+    let is_folded = |finding: &Finding| {
+        folds
+            && finding.severity == Severity::Negligible
+            && finding.fixed.is_none()
+            && finding.exploited.is_none()
+    };
+    let (folded, shown): (Vec<_>, Vec<_>) = image.counted().partition(|finding| is_folded(finding));
     if !shown.is_empty() {
-        let rows = rows(&shown).iter().map(|row| row.cells(options)).collect();
-        let columns = [
-            ("SEVERITY", Column::Fixed),
-            ("VULNERABILITY", Column::Fixed),
+        let with_epss = shown.iter().any(|finding| finding.epss.is_some());
+        let mut columns = vec![("SEVERITY", Column::Fixed), ("VULNERABILITY", Column::Fixed)];
+        if with_epss {
+            columns.push(("EPSS", Column::Number));
+        }
+        columns.extend([
             ("PACKAGE", Column::Flexible),
             ("INSTALLED", Column::Flexible),
             ("FIXED IN", Column::Flexible),
-        ];
+        ]);
+        let rows = rows(&shown).iter().map(|row| row.cells(with_epss, options)).collect();
         text.push_str(&grid(&columns, rows, options));
     }
+    text.push_str(&exploited(&shown, options));
     if !folded.is_empty() {
         let findings = plural(folded.len(), "negligible finding");
         text.push_str(&wrap(
@@ -71,14 +86,28 @@ fn section(report: &Report, index: usize, image: &ImageReport, options: TableOpt
     text
 }
 
+/// Since when, and by whom, the findings are exploited that are.
+fn exploited(findings: &[&Finding], options: TableOptions) -> String {
+    let exploited = findings.iter().filter_map(|finding| Some((&finding.vulnerability, finding.exploited?)));
+    let words: BTreeMap<_, _> = exploited
+        .map(|(name, exploited)| {
+            let by = if exploited.ransomware { ", also by ransomware" } else { "" };
+            (name, format!("{} since {}{by}", sanitize(name), exploited.added))
+        })
+        .collect();
+    if words.is_empty() {
+        return String::new();
+    }
+    let words: Vec<String> = words.into_values().collect();
+    wrap(&format!("Known to be exploited: {}", words.join("; ")), 0, options.width)
+}
+
 /// `registry.test/cart:1 (debian 12, 88 packages, linux/amd64, sha256:1a2b3c4d5e6f)`
 fn title(report: &Report, index: usize) -> String {
     let image = &report.images[index];
     let mut facts = Vec::new();
-    if let Some(distro) = &image.distro {
-        let version = distro.version_id.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
-        facts.push(sanitize(&format!("{}{version}", distro.id)));
-    }
+    facts.extend(image.distro.as_ref().map(distro_name));
+    facts.extend(image.end_of_life.map(|end| format!("no longer tracked since {}", end.since)));
     facts.push(plural(image.packages, "package"));
     facts.extend(image.platform.as_ref().map(|platform| sanitize(&platform.to_string())));
     facts.extend(image.digest.as_ref().map(|digest| format!("sha256:{}", digest.short())));
@@ -134,14 +163,19 @@ fn rows<'a>(findings: &[&'a Finding]) -> Vec<Row<'a>> {
 }
 
 impl Row<'_> {
-    fn cells(&self, options: TableOptions) -> Vec<comfy_table::Cell> {
-        let packages = first_of(&self.packages, if options.all { usize::MAX } else { PACKAGES });
-        vec![
-            severity_cell(self.first.severity),
-            cell(&self.first.vulnerability),
-            cell(&packages),
-            cell(&self.first.installed),
-            cell(self.first.fixed.as_deref().unwrap_or("-")),
-        ]
+    fn cells(&self, with_epss: bool, options: TableOptions) -> Vec<comfy_table::Cell> {
+        let Self { first, packages } = self;
+        let packages = first_of(packages, if options.all { usize::MAX } else { PACKAGES });
+        let fix_state = || first.fix_state.as_ref().map(|state| state.state.as_str());
+        let mark = first.exploited.map(|_| "exploited");
+        let mut cells = vec![severity_cell(first.severity, mark, options), cell(&first.vulnerability)];
+        if with_epss {
+            let likelihood = first.epss.map(|epss| epss.probability.to_string());
+            cells.push(cell(likelihood.as_deref().unwrap_or("-")));
+        }
+        cells.push(cell(&packages));
+        cells.push(cell(&first.installed));
+        cells.push(cell(first.fixed.as_deref().or_else(fix_state).unwrap_or("-")));
+        cells
     }
 }

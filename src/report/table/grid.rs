@@ -7,6 +7,9 @@ use super::TableOptions;
 use crate::report::text::sanitize;
 use crate::severity::Severity;
 
+/// Columns of a terminal from which on a cell of two words is written in one line.
+const ROOMY: u16 = 120;
+
 /// How a column behaves when there is not room for all.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
@@ -23,9 +26,15 @@ pub(super) fn cell(text: &str) -> Cell {
     Cell::new_owned(sanitize(text))
 }
 
-/// A severity by its word, coloured if cells are styled at all.
-pub(super) fn severity_cell(severity: Severity) -> Cell {
-    let cell = Cell::new(severity.as_str());
+/// A severity by its word, and what else is to be marked, coloured if cells are styled at all.
+pub(super) fn severity_cell(severity: Severity, mark: Option<&str>, options: TableOptions) -> Cell {
+    // Where there is little room the mark stands below, so that the other columns keep theirs.
+    let is_narrow = options.width.is_some_and(|width| width < ROOMY);
+    let cell = match mark {
+        Some(mark) if is_narrow => Cell::new(format!("{severity}\n{mark}")),
+        Some(mark) => Cell::new(format!("{severity}, {mark}")),
+        None => Cell::new(severity.as_str()),
+    };
     match severity {
         Severity::Critical => cell.fg(Color::Red).add_attribute(Attribute::Bold),
         Severity::High => cell.fg(Color::Red),

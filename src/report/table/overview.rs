@@ -35,30 +35,38 @@ pub(super) fn workloads(report: &Report, options: TableOptions) -> String {
     let counted: Vec<_> = COUNTED.into_iter().filter(|(_, severity)| report.filter.shows(*severity)).collect();
     columns.extend(counted.iter().map(|(head, _)| (*head, Column::Number)));
     columns.push(("FIX", Column::Number));
+    let with_exploited = report.counts().exploited > 0;
+    if with_exploited {
+        columns.push(("EXPL", Column::Number));
+    }
     columns.push(("STATE", Column::Flexible));
     let with_namespaces = has_namespaces(report);
-    let rows = workloads.iter().map(|workload| row(workload, with_namespaces, &counted)).collect();
-    grid(&columns, rows, options)
+    let row = |workload: &WorkloadReport<'_>| {
+        let mut row = Vec::new();
+        if with_namespaces {
+            row.push(cell(workload.namespace));
+        }
+        row.push(cell(workload.name));
+        row.extend(counted.iter().map(|(_, severity)| number(workload, workload.counts.get(*severity))));
+        row.push(number(workload, workload.counts.fixable));
+        if with_exploited {
+            row.push(number(workload, workload.counts.exploited));
+        }
+        row.push(cell(&state(workload)));
+        row
+    };
+    grid(&columns, workloads.iter().map(row).collect(), options)
 }
 
-fn row(workload: &WorkloadReport<'_>, with_namespaces: bool, counted: &[(&str, Severity)]) -> Vec<Cell> {
-    // A number would read as "clean" where nothing could be known.
-    let number = |count: usize| if workload.is_matched { cell(&count.to_string()) } else { cell("-") };
-    let mut row = Vec::new();
-    if with_namespaces {
-        row.push(cell(workload.namespace));
-    }
-    row.push(cell(workload.name));
-    row.extend(counted.iter().map(|(_, severity)| number(workload.counts.get(*severity))));
-    row.push(number(workload.counts.fixable));
-    row.push(cell(&state(workload)));
-    row
+/// A number would read as "clean" where nothing could be known.
+fn number(workload: &WorkloadReport<'_>, count: usize) -> Cell {
+    if workload.is_matched { cell(&count.to_string()) } else { cell("-") }
 }
 
 fn state(workload: &WorkloadReport<'_>) -> String {
     let is_read = workload.states.iter().all(|(state, _)| ["scanned", "cached"].contains(state));
     if is_read && !workload.is_matched {
-        return "no data".to_owned();
+        return if workload.is_end_of_life { "end of life" } else { "no data" }.to_owned();
     }
     let mut state = match workload.states.as_slice() {
         [(state, _)] => (*state).to_owned(),
@@ -66,6 +74,9 @@ fn state(workload: &WorkloadReport<'_>) -> String {
     };
     if workload.is_without_data {
         state.push_str(", no data");
+    }
+    if workload.is_end_of_life {
+        state.push_str(", end of life");
     }
     state
 }
@@ -95,11 +106,27 @@ pub(super) fn total(report: &Report, options: TableOptions) -> String {
         let findings = plural(report.not_shown(), "finding");
         text.push_str(&wrap(&format!("{findings} not shown: {}", report.filter.flags()), 0, options.width));
     }
+    let ignored: usize = report.images.iter().map(|image| image.ignored().count()).sum();
+    if ignored > 0 {
+        let findings = plural(ignored, "finding");
+        text.push_str(&wrap(&format!("{findings} suppressed, and not counted"), 0, options.width));
+    }
+    let end_of_life = report.images.iter().filter(|image| image.end_of_life.is_some()).count();
+    if end_of_life > 0 {
+        let images = plural(end_of_life, document_or_image(report));
+        let words = format!("{images} no longer tracked: not all that is wrong is known");
+        text.push_str(&wrap(&words, 0, options.width));
+    }
     let incomplete = incomplete(report, report.coverage());
     if !incomplete.is_empty() {
         text.push_str(&wrap(&format!("Incomplete: {}", incomplete.join("; ")), 0, options.width));
     }
     text
+}
+
+/// What holds the packages.
+fn document_or_image(report: &Report) -> &'static str {
+    if report.is_of_documents() { "document" } else { "image" }
 }
 
 fn by_severity(counts: &Counts) -> String {
@@ -108,7 +135,11 @@ fn by_severity(counts: &Counts) -> String {
     }
     let numbers = Severity::DESCENDING.into_iter().filter(|severity| counts.get(*severity) > 0);
     let numbers: Vec<_> = numbers.map(|severity| format!("{} {severity}", counts.get(severity))).collect();
-    format!(": {}; {} fixable", numbers.join(", "), counts.fixable)
+    let exploited = match counts.exploited {
+        0 => String::new(),
+        count => format!(", {count} known to be exploited"),
+    };
+    format!(": {}; {} fixable{exploited}", numbers.join(", "), counts.fixable)
 }
 
 fn incomplete(report: &Report, coverage: Coverage) -> Vec<String> {
@@ -120,8 +151,8 @@ fn incomplete(report: &Report, coverage: Coverage) -> Vec<String> {
         reasons.push(format!("{unseen} of {} not read whole", plural(containers, unit(report))));
     }
     if without_data > 0 {
-        let unit = if report.is_of_documents() { "document" } else { "image" };
-        reasons.push(format!("{} with packages that have no advisories", plural(without_data, unit)));
+        let images = plural(without_data, document_or_image(report));
+        reasons.push(format!("{images} with packages that have no advisories"));
     }
     reasons
 }

@@ -1,5 +1,7 @@
 //! Whole tables, since a person reads them whole.
 
+mod overlaid;
+
 use insta::assert_snapshot;
 
 use super::*;
@@ -57,6 +59,7 @@ fn image(name: &str, distro: (&str, &str), state: State, findings: Vec<Finding>)
         findings,
         not_shown: 0,
         without_data: Vec::new(),
+        end_of_life: None,
     }
 }
 
@@ -76,6 +79,10 @@ fn finding(severity: Severity, name: &str, package: &str, source: &str, fixed: O
         summary: None,
         references: Vec::new(),
         locations: Vec::new(),
+        exploited: None,
+        epss: None,
+        fix_state: None,
+        ignored: None,
     }
 }
 
