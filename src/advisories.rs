@@ -29,7 +29,7 @@ use std::path::PathBuf;
 
 pub use caveats::caveats;
 pub use ecosystem::Ecosystem;
-pub use index::{Compiled, Header, Holds, Index, Partition, Text};
+pub use index::{Compiled, Header, Holds, Index, IndexFile, OverlayIndex, Partition, Text};
 pub use osv::OsvSource;
 pub use table::TableError;
 pub use wanted::Wanted;

@@ -16,6 +16,7 @@ mod bundle;
 mod install;
 mod load;
 mod mirror;
+mod overlays;
 mod records;
 mod state;
 mod supply;
@@ -25,13 +26,15 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::advisories::{Ecosystem, Header, Partition, SourceError, TableError};
+use crate::advisories::overlays::OverlayError;
+use crate::advisories::{Ecosystem, Header, IndexFile, SourceError, TableError};
 use crate::mirror::MirrorError;
 use crate::registry::{FetchError, LoginError, PullError, PushError, SettingsError};
 
 pub use artifact::Way;
 pub use install::{Change, Origin};
 pub use load::Opened;
+pub use overlays::OverlaySource;
 pub use state::{Installed, State};
 pub use supply::{Advisories, Supply, days};
 pub use update::{Outcome, Source, Update};
@@ -126,6 +129,15 @@ pub enum DatabaseError {
         #[source]
         source: TableError,
     },
+    /// A document that should become an overlay cannot be read.
+    #[error("cannot compile {name}")]
+    Overlay {
+        /// Its path or address.
+        name: String,
+        /// Why.
+        #[source]
+        source: OverlayError,
+    },
     /// What should become part of it is not what its name says.
     #[error("{name} is not what was announced")]
     Digest {
@@ -190,8 +202,8 @@ impl Database {
     pub fn status(&self) -> Result<(Vec<Status>, Vec<String>), DatabaseError> {
         let (state, notes) = self.state()?;
         let all = state.indexes.into_iter().map(|(name, installed)| {
-            let partition = Partition::open(&self.path_of(&installed.digest));
-            let header = partition.map(|partition| partition.header().clone()).map_err(|e| in_words(&e));
+            let file = IndexFile::open(&self.path_of(&installed.digest));
+            let header = file.map(|file| file.header().clone()).map_err(|e| in_words(&e));
             Status { name, installed, header }
         });
         Ok((all.collect(), notes))

@@ -66,7 +66,7 @@ pub fn report(
         scan,
         containers: containers.collect(),
         images,
-        notes: index.notes().iter().cloned().chain(caveats(&used)).collect(),
+        notes: index.notes().into_iter().chain(caveats(&used)).collect(),
         advisories: used,
         filter: Filter::default(),
     };

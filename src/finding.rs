@@ -86,4 +86,7 @@ pub struct AdvisoryInfo {
     /// When the oldest of them were last known to be all that there were, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub as_of: Option<String>,
+    /// What was laid over the findings: `kev`, `epss`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlays: Vec<String>,
 }

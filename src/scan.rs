@@ -229,7 +229,7 @@ pub async fn scan(
     stages.over("match");
     let mut notes = discovery.notes;
     notes.extend(read.notes.iter().cloned());
-    notes.extend(index.notes().iter().cloned());
+    notes.extend(index.notes());
     notes.extend(caveats(&index.info()));
     let info = ScanInfo {
         id: scan,

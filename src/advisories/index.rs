@@ -5,8 +5,10 @@
 
 mod compile;
 mod entry;
+mod file;
 mod header;
 mod identity;
+pub(super) mod overlay;
 mod partition;
 
 use std::collections::BTreeMap;
@@ -15,12 +17,15 @@ use std::sync::Arc;
 pub use compile::Compiled;
 pub(super) use compile::Compiler;
 pub use entry::Entry;
+pub use file::IndexFile;
 pub use header::{Header, Holds};
 pub use identity::{Identity, Text};
+pub use overlay::OverlayIndex;
 pub use partition::{Entries, Partition};
 
 use super::ecosystem::Ecosystem;
-use super::table::{Storage, TableError};
+use super::overlays::{Kind, Overlay, Overlays};
+use super::table::{Storage, Table, TableError};
 use crate::finding::AdvisoryInfo;
 
 /// What is known about the packages of some ecosystems.
@@ -30,6 +35,7 @@ pub struct Index {
     as_of: Option<String>,
     notes: Vec<String>,
     partitions: BTreeMap<Ecosystem, Arc<Partition>>,
+    overlays: BTreeMap<Kind, OverlayIndex>,
 }
 
 impl Index {
@@ -43,13 +49,36 @@ impl Index {
     #[must_use]
     pub fn new(source: String, partitions: impl IntoIterator<Item = Partition>, notes: Vec<String>) -> Self {
         let partitions = partitions.into_iter().map(|part| (part.ecosystem().clone(), Arc::new(part)));
-        Self { source: Some(source), as_of: None, notes, partitions: partitions.collect() }
+        let partitions = partitions.collect();
+        Self { source: Some(source), as_of: None, notes, partitions, overlays: BTreeMap::new() }
     }
 
     /// Says at which time its data were the newest that there were, RFC 3339.
     #[must_use]
     pub fn as_of(self, time: Option<String>) -> Self {
         Self { as_of: time, ..self }
+    }
+
+    /// Adds what is laid over the findings.
+    #[must_use]
+    pub fn with_overlays(mut self, overlays: impl IntoIterator<Item = OverlayIndex>) -> Self {
+        self.overlays.extend(overlays.into_iter().map(|overlay| (overlay.kind(), overlay)));
+        self
+    }
+
+    /// What is laid over the findings.
+    #[must_use]
+    pub fn overlays(&self) -> Overlays {
+        let of = |kind: Kind| {
+            let overlay = self.overlays.get(&kind).cloned();
+            overlay.map(|overlay| Box::new(overlay) as Box<dyn Overlay>)
+        };
+        Overlays {
+            kev: of(Kind::Kev),
+            epss: of(Kind::Epss),
+            debian: of(Kind::DebianTracker),
+            ubuntu: of(Kind::UbuntuTracker),
+        }
     }
 
     /// Adds what a person should know.
@@ -67,7 +96,7 @@ impl Index {
     ) -> Result<Self, TableError> {
         let open = |(position, _): (usize, &Ecosystem)| {
             let bytes = compiled.write(position, Vec::new()).map_err(TableError::Read)?;
-            Partition::of(Storage::Memory(bytes.into()))
+            Partition::of(Table::open(Storage::Memory(bytes.into()))?)
         };
         let partitions: Vec<Partition> = compiled.ecosystems().map(open).collect::<Result<_, _>>()?;
         Ok(Self::new(source, partitions, notes))
@@ -88,13 +117,18 @@ impl Index {
             ecosystems: headers().map(|(ecosystem, header)| (ecosystem.to_string(), header.records)).collect(),
             newest: headers().filter_map(|(_, header)| header.newest.clone()).max(),
             as_of: self.as_of.clone(),
+            overlays: self.overlays.keys().map(|kind| kind.as_str().to_owned()).collect(),
         }
     }
 
     /// What a person should know about the data, for example records that could not be read.
     #[must_use]
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+    pub fn notes(&self) -> Vec<String> {
+        let damaged = self.overlays.values().filter(|overlay| overlay.is_damaged());
+        let damaged = damaged.map(|overlay| {
+            format!("the index of {} is damaged: what it says of some findings is missing", overlay.kind())
+        });
+        self.notes.iter().cloned().chain(damaged).collect()
     }
 }
 

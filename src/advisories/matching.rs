@@ -13,7 +13,6 @@ mod look_up;
 mod undecided;
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ecosystem::{self, Ecosystem};
@@ -170,7 +169,7 @@ fn match_without(
     if let Some(distro) = distro.filter(|distro| !has_own && !is_readable(distro)) {
         without_data.insert(ecosystem::describe(distro));
     }
-    findings.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    index.overlays().apply(&mut findings, distro);
     Ok(Matches { findings, without_data: without_data.into_iter().collect(), damaged: BTreeSet::new() })
 }
 
@@ -193,10 +192,6 @@ fn is_readable(distro: &Distro) -> bool {
     [PackageType::Deb, PackageType::Apk, PackageType::Rpm]
         .into_iter()
         .any(|kind| Ecosystem::all_of(kind, Some(distro)).is_ok())
-}
-
-fn rank(finding: &Finding) -> (Reverse<Severity>, &str, &str, &str) {
-    (Reverse(finding.severity), &finding.package, &finding.vulnerability, &finding.purl)
 }
 
 impl<'a> Subject<'a> {

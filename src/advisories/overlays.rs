@@ -15,11 +15,14 @@ pub mod end_of_life;
 pub mod epss;
 mod input;
 pub mod kev;
+mod kind;
 pub mod tracker;
 pub mod ubuntu;
 
 use std::collections::BTreeMap;
 use std::io;
+
+pub use kind::{CompiledOverlay, Kind};
 
 use super::Ecosystem;
 

@@ -13,8 +13,9 @@ use super::database::{FolderArgs, SOURCE, TransportArgs, source};
 use super::errors::Explained;
 use super::transfer::{Transfer, counted, mebibytes};
 use super::ui;
+use crate::advisories::overlays::Kind;
 use crate::advisories::{Ecosystem, Wanted};
-use crate::database::{Database, DatabaseError, Outcome, Source, Status, days};
+use crate::database::{Database, DatabaseError, Outcome, OverlaySource, Source, Status, days};
 use crate::image::{Reference, ReferenceError};
 use crate::report::table::{TableOptions, columns};
 
@@ -46,11 +47,13 @@ struct UpdateArgs {
     ecosystems: Vec<Ecosystem>,
     /// Where from: compiled indexes in a registry, or raw OSV records: a mirror of the public bucket by its address, a
     /// folder, a zip
-    #[arg(long, value_name = "REF|URL|DIR|ZIP", env = "CLARITY_DB_SOURCE", default_value = SOURCE, hide_env_values = true, value_parser = source)]
-    from: Source,
+    #[arg(long, value_name = "REF|URL|DIR|ZIP", env = "CLARITY_DB_SOURCE", hide_env_values = true, value_parser = source)]
+    from: Option<Source>,
     /// All ecosystems that the source has
     #[arg(long, conflicts_with = "ecosystems")]
     all: bool,
+    #[command(flatten)]
+    overlays: OverlayArgs,
     #[command(flatten)]
     folder: FolderArgs,
     #[command(flatten)]
@@ -86,9 +89,41 @@ struct PushArgs {
     #[arg(long, value_name = "URL|DIR|ZIP", value_parser = source)]
     from: Option<Source>,
     #[command(flatten)]
+    overlays: OverlayArgs,
+    #[command(flatten)]
     folder: FolderArgs,
     #[command(flatten)]
     transport: TransportArgs,
+}
+
+/// Documents that are laid over findings.
+#[derive(Clone, Debug, Args)]
+struct OverlayArgs {
+    /// CISA's catalogue of known exploited vulnerabilities, JSON; alone, nothing else is updated, and so for the others
+    #[arg(long, value_name = "FILE|URL")]
+    kev: Option<String>,
+    /// FIRST's EPSS scores, CSV or CSV.gz
+    #[arg(long, value_name = "FILE|URL")]
+    epss: Option<String>,
+    /// Debian's security tracker, JSON
+    #[arg(long, value_name = "FILE|URL")]
+    debian_tracker: Option<String>,
+    /// Ubuntu's CVE tracker, its repository or a tar of it
+    #[arg(long, value_name = "DIR|FILE|URL")]
+    ubuntu_tracker: Option<String>,
+}
+
+impl OverlayArgs {
+    fn sources(self) -> Vec<OverlaySource> {
+        let Self { kev, epss, debian_tracker, ubuntu_tracker } = self;
+        let places = [
+            (Kind::Kev, kev),
+            (Kind::Epss, epss),
+            (Kind::DebianTracker, debian_tracker),
+            (Kind::UbuntuTracker, ubuntu_tracker),
+        ];
+        places.into_iter().filter_map(|(kind, place)| Some(OverlaySource { kind, place: place? })).collect()
+    }
 }
 
 #[derive(Debug, Args)]
@@ -131,10 +166,20 @@ pub(super) async fn run(args: DbArgs) -> Result<Exit, Explained> {
 
 async fn update(args: UpdateArgs) -> Result<Exit, Explained> {
     let transfer = Transfer::new();
-    let UpdateArgs { ecosystems, from, all, folder, transport } = args;
+    let UpdateArgs { ecosystems, from, all, overlays, folder, transport } = args;
     let database = folder.database()?;
-    let wanted = wanted(&database, &ecosystems, all, &from)?;
-    let outcome = transport.update(from)?.run(&database, &wanted, &|progress| transfer.tell(progress)).await?;
+    let overlays = overlays.sources();
+    let is_only_overlays = !overlays.is_empty() && ecosystems.is_empty() && !all;
+    let update = transport.update(from.unwrap_or_else(published))?;
+    if !overlays.is_empty() {
+        let count = database.lay_over(&overlays, &update.settings, &|progress| transfer.tell(progress)).await?;
+        if is_only_overlays {
+            ui::data(None, &format!("{} new in {}\n", counted(count), database.folder().display()))?;
+            return Ok(Exit::Passed);
+        }
+    }
+    let wanted = wanted(&database, &ecosystems, all, &update.source)?;
+    let outcome = update.run(&database, &wanted, &|progress| transfer.tell(progress)).await?;
     let Outcome { installed, unchanged, missing, failed } = outcome;
     let text = format!(
         "{} new, {} unchanged in {}\n",
@@ -166,7 +211,8 @@ fn wanted(
         return Ok(of_names(ecosystems));
     }
     let (status, _) = database.status()?;
-    let names: Vec<Ecosystem> = status.iter().filter_map(|status| status.name.parse().ok()).collect();
+    let names = status.iter().filter_map(|status| status.name.parse::<Ecosystem>().ok());
+    let names: Vec<Ecosystem> = names.filter(Ecosystem::can_be_matched).collect();
     let known = names.into_iter().chain(database.seen()?);
     let wanted = Wanted::whole(known);
     match source {
@@ -178,6 +224,11 @@ fn wanted(
         }
         _ => Ok(wanted),
     }
+}
+
+/// Where the published indexes are.
+fn published() -> Source {
+    source(SOURCE).unwrap_or_else(|_| Source::Mirror(SOURCE.to_owned()))
 }
 
 fn of_names(ecosystems: &[Ecosystem]) -> Wanted {
@@ -260,7 +311,7 @@ fn table(status: &[Status], database: &Database) -> String {
 
 async fn push(args: PushArgs) -> Result<Exit, Explained> {
     let transfer = Transfer::new();
-    let PushArgs { target, ecosystems, from, folder, transport } = args;
+    let PushArgs { target, ecosystems, from, overlays, folder, transport } = args;
     let database = folder.database()?;
     let source = from.clone().unwrap_or(Source::Artifact(target.clone()));
     let update = transport.update(source)?;
@@ -272,10 +323,15 @@ async fn push(args: PushArgs) -> Result<Exit, Explained> {
             return Err((*error).into());
         }
     }
+    let overlays = overlays.sources();
+    if !overlays.is_empty() {
+        database.lay_over(&overlays, &update.settings, &|progress| transfer.tell(progress)).await?;
+    }
     let (status, _) = database.status()?;
-    let is_chosen = |status: &&Status| {
-        let name = status.name.parse::<Ecosystem>();
-        ecosystems.is_empty() || name.is_ok_and(|name| of_names(&ecosystems).holds(&name))
+    let named = of_names(&ecosystems);
+    let is_chosen = |status: &&Status| match status.name.parse::<Kind>() {
+        Ok(kind) => ecosystems.is_empty() || kind.ecosystem().is_none_or(|name| named.holds_release_of(name)),
+        Err(()) => ecosystems.is_empty() || status.name.parse().is_ok_and(|name| named.holds(&name)),
     };
     let names: Vec<String> = status.iter().filter(is_chosen).map(|status| status.name.clone()).collect();
     if names.is_empty() {

@@ -13,6 +13,7 @@ use super::install::sum;
 use super::{
     Change, Database, DatabaseError, Installed, Origin, Outcome, Progress, Tell, read_error, write_error,
 };
+use crate::advisories::overlays::Kind;
 use crate::advisories::{Ecosystem, Wanted};
 use crate::image::{Digest, Reference};
 use crate::registry::{Artifact, ArtifactLayer, FetchedLayer, Keyring, Registry};
@@ -62,6 +63,10 @@ impl Offered {
     }
 
     fn is_wanted(&self, wanted: &Wanted) -> bool {
+        if let Ok(kind) = self.name.parse::<Kind>() {
+            // They are small, and nobody names them.
+            return kind.ecosystem().is_none_or(|name| wanted.holds_release_of(name));
+        }
         self.name.parse::<Ecosystem>().is_ok_and(|ecosystem| wanted.holds(&ecosystem))
     }
 }

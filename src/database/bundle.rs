@@ -8,7 +8,7 @@ use super::state::digest_of_name;
 use super::{
     Change, Database, DatabaseError, INDEXES, Installed, Origin, Progress, SUFFIX, State, Tell, read_error,
 };
-use crate::advisories::Partition;
+use crate::advisories::IndexFile;
 
 /// What the first member of an export is called.
 const STATE: &str = "database.json";
@@ -57,7 +57,7 @@ impl Database {
 impl Change<'_> {
     /// Takes in an export, or a single index file; gives the names of what was installed.
     pub fn import(&mut self, path: &Path, tell: Tell<'_>) -> Result<Vec<String>, DatabaseError> {
-        if Partition::open(path).is_ok() {
+        if IndexFile::open(path).is_ok() {
             return self.import_index(path, tell).map(|name| vec![name]);
         }
         let file = File::open(path).map_err(read_error(path))?;
@@ -94,12 +94,12 @@ impl Change<'_> {
     }
 
     fn import_index(&mut self, path: &Path, tell: Tell<'_>) -> Result<String, DatabaseError> {
-        let partition = Partition::open(path)
+        let file = IndexFile::open(path)
             .map_err(|source| DatabaseError::Index { name: path.display().to_string(), source })?;
-        let as_of = partition.header().newest.as_deref().and_then(|time| time.parse().ok());
+        let as_of = file.header().newest.as_deref().and_then(|time| time.parse().ok());
         let origin = Origin { name: path.display().to_string(), as_of };
-        let mut file = File::open(path).map_err(read_error(path))?.take(MAX_INDEX);
-        let copy = |out: &mut dyn Write| io::copy(&mut file, out).map(|_| ());
+        let mut content = File::open(path).map_err(read_error(path))?.take(MAX_INDEX);
+        let copy = |out: &mut dyn Write| io::copy(&mut content, out).map(|_| ());
         let (name, records) = self.install(&origin.name, &origin, None, copy)?;
         tell(Progress::Installed(name.clone(), records));
         Ok(name)

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::state::digest_of_name;
 use super::{Database, DatabaseError, INDEXES, Installed, Progress, State, Tell, read_error, write_error};
-use crate::advisories::{Holds, Partition};
+use crate::advisories::IndexFile;
 
 const LOCK: &str = "lock";
 const PARTS: &str = "parts";
@@ -161,17 +161,15 @@ impl Change<'_> {
             return Err(DatabaseError::Digest { name: what.to_owned() });
         }
         let wrong = |source| DatabaseError::Index { name: what.to_owned(), source };
-        let partition = Partition::open(path).map_err(wrong)?;
-        partition.verify().map_err(wrong)?;
-        let Holds::Advisories(name) = partition.header().holds.clone() else {
-            return Err(DatabaseError::Digest { name: what.to_owned() });
-        };
+        let file = IndexFile::open(path).map_err(wrong)?;
+        file.verify().map_err(wrong)?;
+        let name = file.header().holds.to_string();
         let place = self.database.path_of(&digest);
         fs::rename(path, &place).map_err(write_error(&place))?;
         let Origin { name: origin, as_of } = origin.clone();
         let checked = Some(now());
         self.state.indexes.insert(name.clone(), Installed { digest, size, origin, as_of, checked });
-        Ok((name, partition.header().records))
+        Ok((name, file.header().records))
     }
 
     /// Says that the origin of an index has nothing newer.

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Database, DatabaseError, in_words};
-use crate::advisories::{Ecosystem, Index, Partition, Wanted};
+use super::{Database, DatabaseError, State, in_words};
+use crate::advisories::overlays::Kind;
+use crate::advisories::{Ecosystem, Index, OverlayIndex, Partition, Wanted};
 
 /// What a database has of what is wanted.
 #[derive(Debug)]
@@ -39,7 +40,21 @@ impl Database {
         Ok(opened)
     }
 
-    fn open_all(&self, state: &super::State, wanted: &Wanted) -> Opened {
+    /// All overlays that can be used, and what is to be said about the others.
+    fn overlays(&self, state: &State) -> (Vec<OverlayIndex>, Vec<String>) {
+        let (mut overlays, mut notes) = (Vec::new(), Vec::new());
+        for kind in Kind::ALL {
+            let Some(installed) = state.indexes.get(&kind.to_string()) else { continue };
+            match OverlayIndex::open(&self.path_of(&installed.digest)) {
+                Ok(overlay) if overlay.kind() == kind => overlays.push(overlay),
+                Ok(_) => notes.push(format!("the index of {kind} is that of another overlay")),
+                Err(error) => notes.push(format!("the index of {kind} cannot be used: {}", in_words(&error))),
+            }
+        }
+        (overlays, notes)
+    }
+
+    fn open_all(&self, state: &State, wanted: &Wanted) -> Opened {
         let (mut partitions, mut damaged) = (Vec::new(), Vec::new());
         let (mut missing, mut missing_parts) = (BTreeSet::new(), BTreeSet::new());
         let mut as_of: Option<Timestamp> = None;
@@ -61,10 +76,11 @@ impl Database {
                 Err(error) => damaged.push((ecosystem.clone(), in_words(&error))),
             }
         }
+        let (overlays, unusable) = self.overlays(state);
         let index = if partitions.is_empty() {
             Index::empty()
         } else {
-            Index::new(self.folder.display().to_string(), partitions, Vec::new())
+            Index::new(self.folder.display().to_string(), partitions, unusable).with_overlays(overlays)
         };
         Opened { index, missing, missing_parts, damaged, as_of }
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Database, DatabaseError, INDEXES, SUFFIX, read_error, write_error};
-use crate::advisories::{Holds, Partition};
+use crate::advisories::IndexFile;
 use crate::mirror::Validators;
 
 /// Changes when a reader must.
@@ -99,10 +99,10 @@ impl Database {
         for entry in entries {
             let path = entry.map_err(read_error(&folder))?.path();
             let Some(digest) = digest_of_name(&path) else { continue };
-            let Ok(partition) = Partition::open(&path) else { continue };
-            let Holds::Advisories(name) = partition.header().holds.clone() else { continue };
+            let Ok(file) = IndexFile::open(&path) else { continue };
+            let name = file.header().holds.to_string();
             let size = fs::metadata(&path).map_err(read_error(&path))?.len();
-            let as_of = partition.header().newest.as_deref().and_then(|time| time.parse().ok());
+            let as_of = file.header().newest.as_deref().and_then(|time| time.parse().ok());
             let installed = Installed { digest, size, origin: "unknown".to_owned(), as_of, checked: None };
             let is_newer = state.indexes.get(&name).is_none_or(|known| known.as_of < installed.as_of);
             if is_newer {

@@ -1,6 +1,10 @@
 //! What an index file says about itself, in JSON.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+use super::super::overlays::Kind;
 
 /// Longest header in bytes.
 const MAX_LENGTH: usize = 16 << 10;
@@ -24,8 +28,18 @@ pub struct Header {
 pub enum Holds {
     /// Packages of this ecosystem.
     Advisories(String),
-    /// What an overlay of this name is looked up by.
-    Overlay(String),
+    /// What this overlay is looked up by.
+    Overlay(Kind),
+}
+
+impl fmt::Display for Holds {
+    /// What an index is called: `Debian:12`, `overlay:kev`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Advisories(ecosystem) => f.write_str(ecosystem),
+            Self::Overlay(kind) => kind.fmt(f),
+        }
+    }
 }
 
 impl Header {

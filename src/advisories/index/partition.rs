@@ -36,11 +36,10 @@ impl Partition {
     /// It cannot be read, or is no such index.
     pub fn open(path: &Path) -> Result<Self, TableError> {
         let file = File::open(path).map_err(TableError::Read)?;
-        Self::of(Storage::File(Arc::new(file)))
+        Self::of(Table::open(Storage::File(Arc::new(file)))?)
     }
 
-    pub(super) fn of(storage: Storage) -> Result<Self, TableError> {
-        let table = Table::open(storage)?;
+    pub(super) fn of(table: Table) -> Result<Self, TableError> {
         let header = Header::decode(table.about());
         let header = header.ok_or(TableError::Damaged("it does not say what it holds"))?;
         let Holds::Advisories(name) = &header.holds else {
