@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::ui;
+use crate::advisories::overlays::Kind;
 use crate::database::Progress;
 
 /// How often the line of a terminal is drawn anew.
@@ -99,7 +100,10 @@ pub(super) fn in_words(progress: Progress) -> Option<String> {
         }
         Progress::Fetched(_) | Progress::Unchanged(_) => return None,
         Progress::Reading(from) => format!("reading records of {from}"),
-        Progress::Installed(name, records) => format!("{name}: {records} advisories"),
+        Progress::Installed(name, records) => {
+            let what = if name.parse::<Kind>().is_ok() { "entries" } else { "advisories" };
+            format!("{name}: {records} {what}")
+        }
         Progress::Note(note) => format!("note: {note}"),
     })
 }

@@ -96,8 +96,7 @@ impl Database {
 
     /// Remembers which ecosystems are asked for. What cannot be written now is asked for again later.
     pub fn remember(&self, ecosystems: impl IntoIterator<Item = String>) {
-        let Ok((state, _)) = self.state() else { return };
-        let new: BTreeSet<String> = ecosystems.into_iter().filter(|name| !state.seen.contains(name)).collect();
+        let new: BTreeSet<String> = ecosystems.into_iter().collect();
         if new.is_empty() {
             return;
         }

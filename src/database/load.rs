@@ -19,6 +19,8 @@ pub struct Opened {
     pub missing_parts: BTreeSet<Ecosystem>,
     /// Ecosystems whose index cannot be used, and why.
     pub damaged: Vec<(Ecosystem, String)>,
+    /// Ecosystems that nobody asked for before.
+    pub unseen: Vec<String>,
     /// When the oldest of its indexes was all that there was; none where that is not known of any.
     pub as_of: Option<Timestamp>,
 }
@@ -82,6 +84,8 @@ impl Database {
         } else {
             Index::new(self.folder.display().to_string(), partitions, unusable).with_overlays(overlays)
         };
-        Opened { index, missing, missing_parts, damaged, as_of }
+        let names = wanted.ecosystems().map(ToString::to_string);
+        let unseen = names.filter(|name| !state.seen.contains(name)).collect();
+        Opened { index, missing, missing_parts, damaged, unseen, as_of }
     }
 }

@@ -68,8 +68,8 @@ impl Supply {
     /// # Errors
     /// The database cannot be read, or its data are older than they may be.
     async fn index(&self, wanted: &Wanted, tell: Tell<'_>) -> Result<Index, DatabaseError> {
-        self.database.remember(wanted.ecosystems().map(ToString::to_string));
         let mut opened = self.database.index(wanted)?;
+        self.database.remember(std::mem::take(&mut opened.unseen));
         let mut notes = Vec::new();
         for (ecosystem, why) in &opened.damaged {
             notes.push(format!("the index of {ecosystem} cannot be used: {why}"));

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::advisories::Wanted;
 use crate::advisories::matching::{Texts, match_sbom, wanted};
+use crate::advisories::overlays::Kind;
 use crate::package::{Distro, Package, PackageType, SourcePackage};
 use crate::sbom::Sbom;
 
@@ -270,4 +271,71 @@ fn ecosystems_that_were_asked_for_are_remembered() {
     let nowhere = Database::at("/proc/nowhere");
     nowhere.remember(["Go".to_owned()]);
     assert!(nowhere.seen().expect("no state").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overlays_are_laid_over_findings_and_travel_with_the_rest() {
+    let (place, other) = (Place::new(), Place::new());
+    place.record("CVE-2021-44228", "a", "2");
+    place.update();
+    let kev = place.folder.path().join("kev.json");
+    let entry = json!({"cveID": "CVE-2021-44228", "dateAdded": "2021-12-10", "dueDate": "2021-12-24",
+        "knownRansomwareCampaignUse": "Known"});
+    fs::write(&kev, json!({"vulnerabilities": [entry, {"cveID": 7}]}).to_string()).expect("a file");
+    let source = OverlaySource { kind: Kind::Kev, place: kev.display().to_string() };
+    let notes = std::sync::Mutex::new(Vec::new());
+    let tell = |progress| notes.lock().expect("no panic").push(progress);
+    let settings = crate::registry::Settings::default();
+    place.database.lay_over(&[source.clone()], &settings, &tell).await.expect("a catalogue");
+    let notes = notes.into_inner().expect("no panic");
+    assert!(notes.contains(&Progress::Installed("overlay:kev".to_owned(), 1)), "{notes:?}");
+    assert!(matches!(&notes[0], Progress::Note(note) if note.contains("cannot be read")), "{notes:?}");
+
+    let mut export = Vec::new();
+    place.database.export(&[], &mut export).expect("memory");
+    let file = place.folder.path().join("export.tar");
+    fs::write(&file, export).expect("a file");
+    let mut change = other.database.change(&|_| {}).expect("a change");
+    assert_eq!(change.import(&file, &|_| {}).expect("an export").len(), 3);
+    change.commit().expect("room");
+    for place in [&place, &other] {
+        let sbom = sbom("a");
+        let opened = place.database.index(&wanted([&sbom])).expect("a database");
+        assert_eq!(opened.index.info().overlays, ["kev"]);
+        let findings = match_sbom(&sbom, &opened.index, Texts::Left).findings;
+        assert!(findings[0].exploited.is_some_and(|exploited| exploited.ransomware), "{findings:?}");
+    }
+
+    fs::write(&kev, "no catalogue").expect("a file");
+    let error = place.database.lay_over(&[source], &settings, &|_| {}).await.expect_err("no catalogue");
+    assert!(error.to_string().starts_with("cannot compile "), "{error}");
+    assert!(place.database.status().expect("a database").0.iter().any(|status| status.name == "overlay:kev"));
+}
+
+#[test]
+fn damaged_overlay_is_said_and_the_findings_stay() {
+    let place = Place::new();
+    place.record("CVE-2021-44228", "a", "2");
+    place.update();
+    let kev = place.folder.path().join("kev.json");
+    let entry = json!({"cveID": "CVE-2021-44228", "dateAdded": "2021-12-10"});
+    fs::write(&kev, json!({"vulnerabilities": [entry]}).to_string()).expect("a file");
+    let source = OverlaySource { kind: Kind::Kev, place: kev.display().to_string() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().build().expect("a runtime");
+    let settings = crate::registry::Settings::default();
+    runtime.block_on(place.database.lay_over(&[source], &settings, &|_| {})).expect("a catalogue");
+    let (state, _) = place.database.state().expect("a state");
+    let path = place.database.path_of(&state.indexes["overlay:kev"].digest);
+    let mut bytes = fs::read(&path).expect("an index");
+    bytes[4] ^= 1;
+    fs::write(&path, bytes).expect("a file");
+    let sbom = sbom("a");
+    let opened = place.database.index(&wanted([&sbom])).expect("a database");
+    let findings = match_sbom(&sbom, &opened.index, Texts::Left).findings;
+    assert_eq!((findings.len(), findings[0].exploited), (1, None));
+    assert!(
+        opened.index.notes()[0].contains("the index of overlay:kev is damaged"),
+        "{:?}",
+        opened.index.notes()
+    );
 }
