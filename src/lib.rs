@@ -17,10 +17,15 @@
 //!      |                                                      |
 //! scan                what is tried again                sbom::cyclonedx  documents
 //!      |                                                      |
-//! advisories          SBOM x advisories -> findings      wire::Sender     frames on stdout
+//! database            what is known, opened              wire::Sender     frames on stdout
+//!      |
+//! advisories          SBOM x advisories -> findings
 //!      |
 //! report              one Report -> table, json
 //! ```
+//!
+//! The [`database`] of advisories is fetched and compiled beforehand, or when something is missing: from a [`registry`] or a
+//! [`mirror`].
 //!
 //! [`documents`] goes the last part of that way with bills of materials in files, written here or by other tools.
 //!

@@ -45,7 +45,7 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-clarity"));
         command.args(arguments).env("CLARITY_DB", self.path("db")).env_remove("CLARITY_DB_SOURCE");
-        command.env("CLARITY_OFFLINE", "true").env("HOME", self.0.path()).current_dir(self.0.path());
+        command.env("CLARITY_OFFLINE", "1").env("HOME", self.0.path()).current_dir(self.0.path());
         command
     }
 
@@ -177,7 +177,7 @@ fn full_disk_leaves_the_old_data_usable() {
     let mut shell = Command::new("unshare");
     shell.args(["--map-root-user", "--mount", "sh", "-euc", &script]).current_dir(place.0.path());
     shell.env("P", env!("CARGO_BIN_EXE_kubectl-clarity")).env("CLARITY_DB", place.path("db"));
-    let ended = Ended(shell.env("CLARITY_OFFLINE", "true").output().expect("unshare runs")).code(0).says(&[
+    let ended = Ended(shell.env("CLARITY_OFFLINE", "1").output().expect("unshare runs")).code(0).says(&[
         "error: cannot write ",
         "the data that were there before are unchanged",
         "No space left on device",
@@ -291,11 +291,15 @@ fn database_travels_as_a_file_and_as_a_folder() {
 #[test]
 fn wrong_input_is_said() {
     let place = Place::new();
+    // What the environment says of the database is no matter when records are named.
+    let records = place.records("osv", "first", 3).display().to_string();
+    let ended = place.run(&["match", "sbom.json", "-o", "json", "--advisories", &records]).code(0);
+    assert_eq!(ended.found(), ["PYSEC-first"]);
+    place.run(&["match", "sbom.json", "--advisories", &records, "--max-db-age", "1d"]).code(2);
     place.run(&["db", "update", "Fedora"]).code(2).says(&["no ecosystem of OSV whose packages can be matched"]);
     place.run(&["db", "update", "--from", "/nowhere"]).code(1).says(&["cannot read /nowhere"]);
     place.run(&["db", "update", "--from", "NOT A SOURCE"]).code(2).says(&["neither a reference in a registry"]);
     place.run(&["db", "update", "--from", "registry.test/a/b:1"]).code(1).says(&["name ecosystems", "--all"]);
-    let records = place.records("osv", "first", 3).display().to_string();
     place.run(&["db", "update", "Go", "PyPI", "--from", &records]).code(1).says(&["no advisories for Go"]);
     assert_eq!(place.found(), ["PYSEC-first"], "what there is was installed");
     let mut command = place.command(&["db", "status"]);

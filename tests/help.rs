@@ -29,6 +29,18 @@ fn help_of_match() {
 }
 
 #[test]
+fn help_of_db() {
+    for (name, arguments) in [
+        ("db", &["db", "--help"][..]),
+        ("db_update", &["db", "update", "--help"]),
+        ("db_push", &["db", "push", "--help"]),
+        ("db_status", &["db", "status", "--help"]),
+    ] {
+        insta::assert_snapshot!(format!("help_of_{name}"), plugin(arguments));
+    }
+}
+
+#[test]
 fn help_of_image_push() {
     insta::assert_snapshot!(plugin(&["image", "push", "--help"]));
 }
@@ -61,6 +73,10 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["match", "--help"],
         &["image", "push", "--help"],
         &["image", "save", "--help"],
+        &["db", "update", "--help"],
+        &["db", "push", "--help"],
+        &["db", "export", "--help"],
+        &["db", "import", "--help"],
     ] {
         for line in plugin(arguments).lines() {
             assert!(line.chars().count() <= 80, "{line:?}");

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::FalseyValueParser;
 
 use super::errors::Explained;
 use super::surroundings;
@@ -26,15 +27,15 @@ pub(super) struct FolderArgs {
 #[derive(Clone, Debug, Args)]
 pub(super) struct AdvisoriesArgs {
     /// Raw OSV records to match with this once, in the place of the database: a directory or a zip
-    #[arg(long, value_name = "DIR|ZIP", conflicts_with_all = ["db", "db_source", "offline", "max_db_age"])]
+    #[arg(long, value_name = "DIR|ZIP", conflicts_with = "max_db_age")]
     advisories: Option<PathBuf>,
     #[command(flatten)]
     folder: FolderArgs,
     /// Where missing advisories are fetched from, as `db update --from` takes it
-    #[arg(long, value_name = "SOURCE", env = "CLARITY_DB_SOURCE", default_value = SOURCE, hide_env_values = true, value_parser = source)]
+    #[arg(long, value_name = "REF|URL|DIR|ZIP", env = "CLARITY_DB_SOURCE", default_value = SOURCE, hide_env_values = true, value_parser = source)]
     db_source: Source,
     /// Fetch no advisories
-    #[arg(long, env = "CLARITY_OFFLINE", hide_env_values = true)]
+    #[arg(long, env = "CLARITY_OFFLINE", hide_env_values = true, value_parser = FalseyValueParser::new())]
     offline: bool,
     /// How old the advisories may be, for example 36h or 7d; without it old ones are used and said to be old
     #[arg(long, value_name = "DURATION", value_parser = age)]

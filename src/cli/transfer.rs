@@ -101,8 +101,9 @@ pub(super) fn in_words(progress: Progress) -> Option<String> {
         Progress::Fetched(_) | Progress::Unchanged(_) => return None,
         Progress::Reading(from) => format!("reading records of {from}"),
         Progress::Installed(name, records) => {
-            let what = if name.parse::<Kind>().is_ok() { "entries" } else { "advisories" };
-            format!("{name}: {records} {what}")
+            let noun =
+                if name.parse::<Kind>().is_ok() { ("entry", "entries") } else { ("advisory", "advisories") };
+            format!("{name}: {records} {}", if records == 1 { noun.0 } else { noun.1 })
         }
         Progress::Note(note) => format!("note: {note}"),
     })

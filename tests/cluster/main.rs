@@ -5,6 +5,7 @@
 //! namespaces of its own, so they run side by side.
 
 mod admission;
+mod advisories;
 mod bad_input;
 mod connection;
 mod environment;
