@@ -32,15 +32,15 @@ fn document(name: &str) -> File {
     File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/overlays").join(name)).expect(name)
 }
 
-fn overlay(entries: impl Iterator<Item = (String, Vec<u8>)>) -> Option<Box<dyn Overlay>> {
-    Some(Box::new(entries.collect::<BTreeMap<_, _>>()))
+fn overlay(entries: impl Iterator<Item = (String, Vec<u8>)>) -> Box<dyn Overlay> {
+    Box::new(entries.collect::<BTreeMap<_, _>>())
 }
 
 fn overlays() -> Overlays {
     Overlays {
-        kev: overlay(kev::Catalog::read(document("kev.json")).expect("a catalogue").entries()),
-        epss: overlay(epss::Scores::read(document("epss.csv")).expect("scores").entries()),
-        debian: overlay(debian::read(document("debian.json")).expect("a tracker").entries()),
+        kev: Some(overlay(kev::Catalog::read(document("kev.json")).expect("a catalogue").entries())),
+        epss: Some(overlay(epss::Scores::read(document("epss.csv")).expect("scores").entries())),
+        debian: Some(overlay(debian::read(document("debian.json")).expect("a tracker").entries())),
         ..Overlays::default()
     }
 }
