@@ -17,9 +17,10 @@
 //!      |                                                      |
 //! scan                what is tried again                sbom::cyclonedx  documents
 //!      |                                                      |
-//! advisories          SBOM x advisories -> findings      wire::Sender     frames on stdout
+//! advisories          SBOM x advisories -> findings,     wire::Sender     frames on stdout
+//!      |              overlays (exploited, likely, ...)
 //!      |
-//! report              one Report -> table, json
+//! report              one Report, less what is ignored -> table, json
 //! ```
 //!
 //! [`documents`] goes the last part of that way with bills of materials in files, written here or by other tools.
