@@ -19,9 +19,10 @@
 //!      |                                                      |
 //! database            what is known, opened              wire::Sender     frames on stdout
 //!      |
-//! advisories          SBOM x advisories -> findings
+//! advisories          SBOM x advisories -> findings,
+//!      |              overlays (exploited, likely, ...)
 //!      |
-//! report              one Report -> table, json
+//! report              one Report, less what is ignored -> table, json
 //! ```
 //!
 //! The [`database`] of advisories is fetched and compiled beforehand, or when something is missing: from a [`registry`] or a

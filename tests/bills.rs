@@ -177,3 +177,86 @@ fn wrong_words_are_wrong_usage_and_the_right_ones_are_told() {
         assert!(said.contains(told), "{said}");
     }
 }
+
+/// What is written into a file of a folder that is removed afterwards.
+fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
+    let path = folder.path().join(name);
+    std::fs::write(&path, text).expect("a file");
+    path.to_str().expect("text").to_owned()
+}
+
+/// An application of Python with two vulnerable packages.
+const PYTHON: &str = r#"{"bomFormat": "CycloneDX", "specVersion": "1.5",
+    "metadata": {"component": {"type": "container", "name": "registry.test/shop/cart:1"}},
+    "components": [
+        {"type": "library", "name": "urllib3", "version": "1.24", "purl": "pkg:pypi/urllib3@1.24"},
+        {"type": "library", "name": "requests", "version": "2.18", "purl": "pkg:pypi/requests@2.18"}]}"#;
+
+#[test]
+fn what_a_rule_or_a_document_suppresses_fails_no_run_and_stays_in_the_report() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bill = file(&folder, "bill.json", PYTHON);
+    let rules = file(
+        &folder,
+        "ignore.yaml",
+        "version: 1\nignore:\n- {package: urllib3, image: \"registry.test/shop/*\", reason: only internal URLs}\n",
+    );
+    let vex = file(
+        &folder,
+        "vex.json",
+        r#"{"@context": "https://openvex.dev/ns/v0.2.0", "statements": [{"vulnerability": {"name": "CVE-2023-32681"},
+            "products": [{"@id": "pkg:oci/cart?repository_url=registry.test/shop/cart",
+            "subcomponents": [{"@id": "pkg:pypi/requests"}]}], "status": "not_affected",
+            "justification": "vulnerable_code_not_in_execute_path"}]}"#,
+    );
+    let run = |more: &[&str]| matched(&[&[bill.as_str(), "--fail-on", "unknown"], more].concat());
+    assert_eq!(run(&[]).status.code(), Some(3));
+    assert_eq!(run(&["--ignore-file", &rules]).status.code(), Some(3), "requests is left");
+    let both = run(&["--ignore-file", &rules, "--vex", &vex]);
+    assert_eq!((both.status.code(), text(&both.stderr)), (Some(0), String::new()));
+    let table = text(&both.stdout);
+    assert!(table.contains("\nNo findings but suppressed ones\n"), "{table}");
+    let suppressed =
+        format!("CVE-2023-32681 in requests: not affected: vulnerable_code_not_in_execute_path ({vex})");
+    assert!(table.contains(&suppressed), "{table}");
+    let report = json(&run(&["--ignore-file", &rules, "--vex", &vex, "-o", "json"]));
+    let findings = report["images"][0]["findings"].as_array().expect("findings");
+    assert!(findings.len() >= 3 && findings.iter().all(|finding| finding["ignored"]["reason"].is_string()));
+    assert_eq!(report["summary"]["ignored"], findings.len());
+    assert_eq!(report["summary"]["findings"], 0);
+}
+
+#[test]
+fn files_that_are_no_rules_are_errors_with_their_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bill = file(&folder, "bill.json", PYTHON);
+    let rules = file(&folder, "ignore.yaml", "version: 1\nignore:\n- id: CVE-1\n  raeson: typo\n");
+    for (flag, path, cause, hint) in [
+        ("--ignore-file", rules.as_str(), "unknown field `raeson`, expected one of", true),
+        ("--ignore-file", "/nonexistent", "No such file", false),
+        ("--vex", &rules, "line 1", false),
+    ] {
+        let output = matched(&[&bill, flag, path]);
+        let said = text(&output.stderr);
+        assert_eq!((output.status.code(), text(&output.stdout)), (Some(1), String::new()), "{said}");
+        assert!(said.contains(cause) && said.contains(path) && said.contains("hint") == hint, "{said}");
+    }
+}
+
+#[test]
+fn image_of_a_release_without_advisories_is_not_called_clean() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bill = file(
+        &folder,
+        "bill.json",
+        r#"{"bomFormat": "CycloneDX", "specVersion": "1.5", "components": [
+            {"type": "operating-system", "name": "debian", "version": "9"},
+            {"type": "library", "name": "tar", "version": "1", "purl": "pkg:deb/debian/tar@1?distro=debian-9"}]}"#,
+    );
+    let output = matched(&[&bill, "-o", "json", "--allow-incomplete"]);
+    let report = json(&output);
+    assert_eq!(report["images"][0]["end_of_life"]["since"], "2022-06-30", "{report}");
+    assert_eq!(report["summary"]["end_of_life"], 1);
+    let table = text(&matched(&[&bill, "--allow-incomplete"]).stdout);
+    assert!(table.contains("debian 9 since 2022-06-30") && !table.contains("No findings"), "{table}");
+}

@@ -154,9 +154,10 @@ impl From<RuleError> for Explained {
     fn from(error: RuleError) -> Self {
         let explained = Self::of(&error);
         match &error {
-            RuleError::Ignore { source: IgnoreError::Bytes | IgnoreError::Rules, .. }
-            | RuleError::Open { .. } => explained,
-            RuleError::Ignore { .. } => explained.hint(IGNORE_FORM),
+            RuleError::Ignore { source: IgnoreError::Form(_) | IgnoreError::Rule { .. }, .. } => {
+                explained.hint(IGNORE_FORM)
+            }
+            _ => explained,
         }
     }
 }

@@ -42,6 +42,9 @@ pub(super) struct ResultArgs {
     /// Do not count findings that the rules in this YAML file say to ignore; they are listed with the reason
     #[arg(long, value_name = "FILE", env = "CLARITY_IGNORE_FILE", hide_env_values = true)]
     ignore_file: Option<PathBuf>,
+    /// Do not count findings that this VEX document (OpenVEX or CycloneDX, JSON) says do not apply; may be repeated
+    #[arg(long, value_name = "FILE")]
+    vex: Vec<PathBuf>,
     /// End with code 0 although something in scope could not be read or matched
     #[arg(long)]
     allow_incomplete: bool,
@@ -82,19 +85,22 @@ impl ResultArgs {
             only_fixed,
             fail_on,
             ignore_file,
+            vex,
             allow_incomplete,
             color,
         } = self;
         // A variable that is set to nothing names no file.
         let ignore_file = ignore_file.filter(|path| !path.as_os_str().is_empty());
-        let rules = ignore_file.as_deref().map(rules::ignore_file).transpose()?;
+        let ignore_file = ignore_file.as_deref().map(rules::ignore_file);
+        let documents = vex.iter().map(|path| rules::vex_document(path));
+        let rules = ignore_file.into_iter().chain(documents).collect::<Result<_, _>>()?;
         Ok(ResultPlace {
             file: output_file.map(ui::OutputFile::create).transpose()?,
             format: output,
             all: all_findings,
             filter: Filter { severities: severity.map(|list| list.into_iter().collect()), only_fixed },
             fail_on,
-            rules: rules.into_iter().collect(),
+            rules,
             allow_incomplete,
             color,
         })

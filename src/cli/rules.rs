@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::errors::Explained;
+use crate::report::ignore::vex::{self, VexError};
 use crate::report::ignore::{self, IgnoreError, RuleSet};
 
 /// A file that gives no rules.
@@ -24,6 +25,13 @@ pub(super) enum RuleError {
         #[source]
         source: IgnoreError,
     },
+    /// It holds something else.
+    #[error("cannot read {} as a VEX document", .path.display())]
+    Vex {
+        path: PathBuf,
+        #[source]
+        source: VexError,
+    },
 }
 
 /// Reads an ignore file.
@@ -31,6 +39,17 @@ pub(super) fn ignore_file(path: &Path) -> Result<RuleSet, Explained> {
     let text = read(path, ignore::MAX_BYTES)?;
     let wrong = |source| RuleError::Ignore { path: path.to_owned(), source };
     Ok(ignore::read(&text, &path.display().to_string()).map_err(wrong)?)
+}
+
+/// Reads a VEX document.
+pub(super) fn vex_document(path: &Path) -> Result<RuleSet, Explained> {
+    let text = read(path, vex::MAX_BYTES)?;
+    if text.len() > vex::MAX_BYTES {
+        let source = io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than any real one");
+        return Err(RuleError::Open { path: path.to_owned(), source }.into());
+    }
+    let wrong = |source| RuleError::Vex { path: path.to_owned(), source };
+    Ok(vex::read(&text, &path.display().to_string()).map_err(wrong)?)
 }
 
 /// The text of a file, of which no more is read than it may have, and one byte to tell that there is more.

@@ -11,6 +11,7 @@
 mod apply;
 mod file;
 mod pattern;
+pub mod vex;
 
 use std::collections::BTreeMap;
 
@@ -20,18 +21,32 @@ pub use file::{IgnoreError, MAX_BYTES, read};
 
 use super::Finding;
 use crate::finding::Ignored;
-use pattern::{PackagePattern, Pattern};
+use crate::image::Digest;
+use pattern::{ImagePattern, PackagePattern, Pattern};
 
 /// The rules of one file, of which the first that fits a finding decides.
 #[derive(Debug)]
 pub struct RuleSet {
     /// The file, as the person named it.
     source: String,
+    kind: Kind,
     rules: Vec<Rule>,
     /// Places of rules by the id that they name, in lower case.
     by_id: BTreeMap<String, Vec<usize>>,
     /// Places of rules that name none.
     without_id: Vec<usize>,
+}
+
+/// Who wrote the rules, which says what a person wants to know of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The person who scans: each rule is there for a finding.
+    Own,
+    /// The maker of what is scanned, who speaks of more than is here.
+    Vex {
+        /// Statements about products that cannot be told from images or packages here.
+        unknown: usize,
+    },
 }
 
 /// What is ignored, and why. All conditions that it names have to hold.
@@ -42,21 +57,30 @@ struct Rule {
     /// Any id of the finding; all of them name the same vulnerability.
     ids: Vec<String>,
     package: Option<PackagePattern>,
-    /// The image without tag and digest.
-    image: Option<Pattern>,
+    image: Option<ImagePattern>,
     /// Where in the image.
     path: Option<Pattern>,
     /// That of all containers that run the image.
     namespace: Option<Pattern>,
-    reason: String,
+    verdict: Verdict,
     /// The last day on which it holds.
     until: Option<Date>,
+}
+
+/// What becomes of the findings that a rule fits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// They are ignored for a reason.
+    Ignore(String),
+    /// They count, whatever rules say that come later.
+    Count,
 }
 
 /// What rules ask of an image.
 struct Subject<'a> {
     /// What it is called without tag and digest; images of Docker Hub also as people shorten them.
     names: Vec<String>,
+    digest: Option<&'a Digest>,
     /// The namespaces in which it runs.
     namespaces: Vec<&'a str>,
 }
@@ -71,7 +95,7 @@ enum Fit {
 }
 
 impl RuleSet {
-    fn new(source: String, rules: Vec<Rule>) -> Self {
+    fn new(source: String, kind: Kind, rules: Vec<Rule>) -> Self {
         let mut by_id: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         let mut without_id = Vec::new();
         for (place, rule) in rules.iter().enumerate() {
@@ -82,12 +106,16 @@ impl RuleSet {
                 without_id.push(place);
             }
         }
-        Self { source, rules, by_id, without_id }
+        Self { source, kind, rules, by_id, without_id }
     }
 
     /// The places of all rules that may fit by their ids, in the order of the file.
     fn candidates(&self, finding: &Finding) -> Vec<usize> {
-        let ids = [&finding.vulnerability, &finding.advisory].into_iter().chain(&finding.aliases);
+        // Advisories also name vulnerabilities that are only related: what has a CVE is known by that one alone.
+        let is_cve = |id: &str| id.starts_with("CVE-");
+        let is_other = |id: &&String| is_cve(&finding.vulnerability) && is_cve(id);
+        let others = [&finding.advisory].into_iter().chain(&finding.aliases).filter(|id| !is_other(id));
+        let ids = [&finding.vulnerability].into_iter().chain(others);
         let by_id = ids.filter_map(|id| self.by_id.get(&id.to_ascii_lowercase())).flatten();
         let mut places: Vec<usize> = by_id.chain(&self.without_id).copied().collect();
         places.sort_unstable();
@@ -99,12 +127,10 @@ impl RuleSet {
 impl Rule {
     /// Whether it fits a finding of an image; that the ids fit is known.
     fn fit(&self, finding: &Finding, subject: &Subject<'_>) -> Fit {
-        let holds =
-            |pattern: &Option<Pattern>, hold: &dyn Fn(&Pattern) -> bool| pattern.as_ref().is_none_or(hold);
         let is_of_package = self.package.as_ref().is_none_or(|package| package.matches(finding));
-        let is_of_image = holds(&self.image, &|image| subject.names.iter().any(|name| image.matches(name)));
+        let is_of_image = self.image.as_ref().is_none_or(|image| image.matches(subject));
         // A package that lies in several places is a finding in each of them.
-        let is_in_path = holds(&self.path, &|path| {
+        let is_in_path = self.path.as_ref().is_none_or(|path| {
             let mut paths = finding.locations.iter().map(|location| &location.path);
             !finding.locations.is_empty() && paths.all(|place| path.matches(place))
         });
@@ -120,8 +146,10 @@ impl Rule {
         }
     }
 
-    fn ignored(&self, source: &str) -> Ignored {
-        Ignored { reason: self.reason.clone(), until: self.until, source: source.to_owned() }
+    /// What becomes of a finding that it fits: none if it counts.
+    fn ignored(&self, source: &str) -> Option<Ignored> {
+        let Verdict::Ignore(reason) = &self.verdict else { return None };
+        Some(Ignored { reason: reason.clone(), until: self.until, source: source.to_owned() })
     }
 }
 

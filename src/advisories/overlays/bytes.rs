@@ -4,6 +4,10 @@
 
 use jiff::civil::Date;
 
+/// Bytes that stand for nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
 /// A date in three bytes: 0 for none.
 pub(super) fn put_date(date: Option<Date>) -> [u8; 3] {
     let number = date.map_or(0, |date| {
@@ -13,16 +17,16 @@ pub(super) fn put_date(date: Option<Date>) -> [u8; 3] {
     put_number(number)
 }
 
-/// A date, or that there is none; the outer none stands for bytes that are neither.
-pub(super) fn date(bytes: [u8; 3]) -> Option<Option<Date>> {
+/// A date, or that there is none.
+pub(super) fn date(bytes: [u8; 3]) -> Result<Option<Date>, Malformed> {
     let number = number(bytes);
     if number == 0 {
-        return Some(None);
+        return Ok(None);
     }
-    let year = i16::try_from(number >> 9).ok()?;
-    let month = i8::try_from((number >> 5) & 0xf).ok()?;
-    let day = i8::try_from(number & 0x1f).ok()?;
-    Date::new(year, month, day).ok().map(Some)
+    let year = i16::try_from(number >> 9).map_err(|_| Malformed)?;
+    let month = i8::try_from((number >> 5) & 0xf).map_err(|_| Malformed)?;
+    let day = i8::try_from(number & 0x1f).map_err(|_| Malformed)?;
+    Date::new(year, month, day).map(Some).map_err(|_| Malformed)
 }
 
 /// A number below 2^24, little-endian; of a greater one the rest is lost.
@@ -46,9 +50,9 @@ mod tests {
     #[test]
     fn dates_come_back_as_they_went() {
         for given in [None, Some(day(2021, 12, 10)), Some(day(1, 1, 1)), Some(day(9999, 12, 31))] {
-            assert_eq!(date(put_date(given)), Some(given));
+            assert_eq!(date(put_date(given)), Ok(given));
         }
-        assert_eq!(date(put_number((2023 << 9) | (2 << 5) | 30)), None, "the 30th of February");
+        assert_eq!(date(put_number((2023 << 9) | (2 << 5) | 0x1e)), Err(Malformed), "the 30th of February");
     }
 
     proptest! {

@@ -34,7 +34,7 @@ const MAX_LINE: u64 = 400;
 pub struct Scores {
     /// The day.
     pub as_of: Option<Date>,
-    scores: BTreeMap<String, (Share, Share)>,
+    by_id: BTreeMap<String, (Share, Share)>,
     /// Entries that could not be read.
     pub damaged: Damaged,
 }
@@ -68,7 +68,7 @@ impl Scores {
                 Some(_) if line.is_empty() => {}
                 Some(columns) => scores.add(&line, columns),
             }
-            if scores.scores.len() > MAX_ENTRIES {
+            if scores.by_id.len() > MAX_ENTRIES {
                 return Err(OverlayError::TooMany { what: NAME, limit: MAX_ENTRIES });
             }
         }
@@ -79,7 +79,7 @@ impl Scores {
     /// The entries, sorted by CVE.
     pub fn entries(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
         let value = |&(probability, percentile)| Epss { probability, percentile, as_of: self.as_of };
-        self.scores.iter().map(move |(id, scores)| (id.clone(), encode(value(scores))))
+        self.by_id.iter().map(move |(id, scores)| (id.clone(), encode(value(scores))))
     }
 
     fn add(&mut self, line: &str, columns: Columns) {
@@ -88,7 +88,7 @@ impl Scores {
         let share = |column: usize| Share::of(cells.get(column)?.parse().ok()?);
         match (share(columns.probability), share(columns.percentile)) {
             (Some(probability), Some(percentile)) if is_id(id) => {
-                self.scores.insert(id.to_owned(), (probability, percentile));
+                self.by_id.insert(id.to_owned(), (probability, percentile));
             }
             _ => self.damaged.add(if id.is_empty() { "a line without a CVE" } else { id }),
         }
@@ -128,9 +128,10 @@ fn encode(Epss { probability, percentile, as_of }: Epss) -> Vec<u8> {
 /// The value of an entry; none if the bytes are none.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Option<Epss> {
-    let [FORM, a, b, c, d, e, f, g, h, i] = *bytes else { return None };
+    let (&FORM, rest) = bytes.split_first()? else { return None };
+    let (&[probability, percentile, as_of], &[]) = rest.as_chunks() else { return None };
     let share = |bytes| Share::of_millionths(number(bytes));
-    Some(Epss { probability: share([a, b, c])?, percentile: share([d, e, f])?, as_of: date([g, h, i])? })
+    Some(Epss { probability: share(probability)?, percentile: share(percentile)?, as_of: date(as_of).ok()? })
 }
 
 #[cfg(test)]

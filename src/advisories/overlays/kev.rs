@@ -129,13 +129,14 @@ fn encode(exploited: &Exploited) -> Vec<u8> {
 /// The value of an entry; none if the bytes are none.
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Option<Exploited> {
-    let [FORM, ransomware, a, b, c, d, e, f] = *bytes else { return None };
+    let &[FORM, ransomware, ref dates @ ..] = bytes else { return None };
+    let (&[added, due], &[]) = dates.as_chunks() else { return None };
     let ransomware = match ransomware {
         0 => false,
         1 => true,
         _ => return None,
     };
-    Some(Exploited { added: date([a, b, c])??, due: date([d, e, f])?, ransomware })
+    Some(Exploited { added: date(added).ok()??, due: date(due).ok()?, ransomware })
 }
 
 #[cfg(test)]

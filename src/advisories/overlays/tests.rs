@@ -4,8 +4,8 @@ use super::*;
 use crate::finding::{Epss, Exploited, Fix, Share};
 use crate::severity::Severity;
 
-fn overlay(entries: impl Iterator<Item = (String, Vec<u8>)>) -> Option<Box<dyn Overlay>> {
-    Some(Box::new(entries.collect::<BTreeMap<_, _>>()))
+fn overlay(entries: impl Iterator<Item = (String, Vec<u8>)>) -> Box<dyn Overlay> {
+    Box::new(entries.collect::<BTreeMap<_, _>>())
 }
 
 fn finding(vulnerability: &str, severity: Severity) -> Finding {
@@ -19,8 +19,8 @@ fn exploits_and_scores() -> Overlays {
     let kev = r#"{"vulnerabilities": [{"cveID": "CVE-1", "dateAdded": "2021-12-10"}]}"#;
     let epss = "#score_date:2024-05-01\ncve,epss,percentile\nCVE-2,0.2,0.3\nCVE-3,0.4,0.5\n";
     Overlays {
-        kev: overlay(kev::Catalog::read(kev.as_bytes()).expect("a catalogue").entries()),
-        epss: overlay(epss::Scores::read(epss.as_bytes()).expect("scores").entries()),
+        kev: Some(overlay(kev::Catalog::read(kev.as_bytes()).expect("a catalogue").entries())),
+        epss: Some(overlay(epss::Scores::read(epss.as_bytes()).expect("scores").entries())),
         ..Overlays::default()
     }
 }
@@ -50,7 +50,7 @@ fn without_overlays_findings_keep_the_order_of_the_matching() {
 #[test]
 fn values_that_cannot_be_decoded_say_nothing() {
     let damaged = || overlay([("CVE-1".to_owned(), vec![1, 2, 3])].into_iter());
-    let overlays = Overlays { kev: damaged(), epss: damaged(), ..Overlays::default() };
+    let overlays = Overlays { kev: Some(damaged()), epss: Some(damaged()), ..Overlays::default() };
     let mut findings = vec![finding("CVE-1", Severity::Low)];
     overlays.apply(&mut findings, None);
     assert_eq!(findings, [finding("CVE-1", Severity::Low)]);
@@ -64,8 +64,8 @@ fn trackers() -> Overlays {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("CVE-1"), ubuntu).expect("a file");
     Overlays {
-        debian: overlay(debian::read(debian.as_bytes()).expect("a tracker").entries()),
-        ubuntu: overlay(ubuntu::read(folder.path()).expect("a tracker").entries()),
+        debian: Some(overlay(debian::read(debian.as_bytes()).expect("a tracker").entries())),
+        ubuntu: Some(overlay(ubuntu::read(folder.path()).expect("a tracker").entries())),
         ..Overlays::default()
     }
 }

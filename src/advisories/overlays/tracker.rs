@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::bytes::Malformed;
 use super::{Damaged, is_id};
 use crate::finding::Fix;
 use crate::severity::Severity;
@@ -80,7 +81,7 @@ fn encode(tracked: Tracked) -> Vec<u8> {
 #[must_use]
 pub fn decode(bytes: &[u8]) -> Option<Tracked> {
     let [FORM, state, severity] = *bytes else { return None };
-    Some(Tracked { state: value(&FIXES, state)?, severity: value(&Severity::DESCENDING, severity)? })
+    Some(Tracked { state: value(&FIXES, state).ok()?, severity: value(&Severity::DESCENDING, severity).ok()? })
 }
 
 /// The byte of a value in a list: 0 for none.
@@ -89,11 +90,11 @@ fn byte<T: PartialEq>(all: &[T], one: Option<T>) -> u8 {
     place.and_then(|place| u8::try_from(place + 1).ok()).unwrap_or(0)
 }
 
-/// The value of a byte; the outer none stands for a byte that has none.
-fn value<T: Copy>(all: &[T], byte: u8) -> Option<Option<T>> {
+/// The value of a byte, or that there is none.
+fn value<T: Copy>(all: &[T], byte: u8) -> Result<Option<T>, Malformed> {
     match byte.checked_sub(1) {
-        None => Some(None),
-        Some(place) => all.get(usize::from(place)).copied().map(Some),
+        None => Ok(None),
+        Some(place) => all.get(usize::from(place)).copied().map(Some).ok_or(Malformed),
     }
 }
 
@@ -116,11 +117,11 @@ mod tests {
     #[test]
     fn names_that_would_break_a_key_are_damaged() {
         let mut tracker = Tracker::default();
-        let tracked = Tracked { state: Some(Fix::Minor), severity: None };
+        let minor = Tracked { state: Some(Fix::Minor), severity: None };
         for (package, id) in
             [("a/b", "CVE-1"), ("", "CVE-1"), ("a", "CVE/1"), ("a b", "CVE-1"), ("gtk+3.0", "CVE-1")]
         {
-            tracker.add("12", package, id, tracked);
+            tracker.add("12", package, id, minor);
         }
         let keys: Vec<_> = tracker.entries().map(|(key, _)| key).collect();
         assert_eq!((keys, tracker.damaged.count()), (vec!["12/gtk+3.0/CVE-1".to_owned()], 4));

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
-use super::{Fit, RuleSet, Subject};
+use super::{Fit, Kind, RuleSet, Subject, Verdict};
 use crate::report::Report;
-use crate::report::text::first_of;
+use crate::report::text::{first_of, plural};
 
 /// How many rules are named in a note.
 const NAMED: usize = 8;
@@ -31,7 +31,8 @@ impl Report {
                 let marks = self.marks(index, set, today, &mut used);
                 for (finding, place) in marks {
                     if let Some(finding) = self.images[index].findings.get_mut(finding) {
-                        finding.ignored.get_or_insert_with(|| set.rules[place].ignored(&set.source));
+                        let ignored = finding.ignored.take();
+                        finding.ignored = ignored.or_else(|| set.rules[place].ignored(&set.source));
                     }
                 }
             }
@@ -70,7 +71,8 @@ impl Report {
     }
 
     fn subject(&self, index: usize) -> Subject<'_> {
-        let reference = self.images.get(index).and_then(|image| image.reference.as_ref());
+        let image = self.images.get(index);
+        let reference = image.and_then(|image| image.reference.as_ref());
         let name = reference.map_or_else(|| self.image_name(index), |image| image.repository.to_string());
         let mut names = vec![name];
         for prefix in [HUB, LIBRARY] {
@@ -82,35 +84,54 @@ impl Report {
         let namespaces: BTreeSet<&str> = users.map(|container| container.namespace.as_str()).collect();
         // A bill of materials runs nowhere.
         let namespaces = namespaces.into_iter().filter(|name| !name.is_empty()).collect();
-        Subject { names, namespaces }
+        Subject { names, digest: image.and_then(|image| image.digest.as_ref()), namespaces }
     }
 }
 
 impl RuleSet {
-    /// What a person should know of rules that do not hold, or not where they may be thought to.
+    /// What a person should know of what the rules did.
     fn notes(&self, used: &Used, today: Date) -> Vec<String> {
-        let mut kinds: [(Vec<String>, &str); 3] = [
-            (Vec::new(), "no longer hold"),
-            (Vec::new(), "are for namespaces and were not applied to images that run in others too"),
-            (Vec::new(), "fit no finding"),
-        ];
-        for (place, rule) in self.rules.iter().enumerate() {
-            let kind = if let Some(until) = rule.until.filter(|_| !rule.holds(today)) {
-                kinds[0].0.push(format!("{}, until {until}", rule.name));
-                continue;
-            } else if used.elsewhere.contains(&place) {
-                1
-            } else if !used.fitting.contains(&place) {
-                2
-            } else {
-                continue;
-            };
-            kinds[kind].0.push(rule.name.clone());
+        match self.kind {
+            Kind::Own => self.idle(used, today),
+            Kind::Vex { unknown } => self.of_statements(used, unknown),
         }
+    }
+
+    /// Rules that do not hold, or not where they may be thought to.
+    fn idle(&self, used: &Used, today: Date) -> Vec<String> {
+        let (mut expired, mut elsewhere, mut unfitting) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, rule) in self.rules.iter().enumerate() {
+            if let Some(until) = rule.until.filter(|_| !rule.holds(today)) {
+                expired.push(format!("{}, until {until}", rule.name));
+            } else if used.elsewhere.contains(&place) {
+                elsewhere.push(rule.name.clone());
+            } else if !used.fitting.contains(&place) {
+                unfitting.push(rule.name.clone());
+            }
+        }
+        let kinds = [
+            (expired, "no longer hold"),
+            (elsewhere, "are for namespaces and were not applied to images that run in others too"),
+            (unfitting, "fit no finding"),
+        ];
         let kinds = kinds.into_iter().filter(|(rules, _)| !rules.is_empty());
         kinds
             .map(|(rules, what)| format!("rules of {} that {what}: {}", self.source, first_of(&rules, NAMED)))
             .collect()
+    }
+
+    /// That a document of others came to nothing, or to less than it says.
+    fn of_statements(&self, used: &Used, unknown: usize) -> Vec<String> {
+        let source = &self.source;
+        let has_effect = used.fitting.iter().any(|place| self.rules[*place].verdict != Verdict::Count);
+        let none = (!has_effect).then(|| format!("nothing that {source} says suppresses a finding"));
+        let unknown = (unknown > 0).then(|| {
+            let statements = plural(unknown, "statement");
+            format!(
+                "{statements} of {source} about products that are known here neither as image nor as package"
+            )
+        });
+        none.into_iter().chain(unknown).collect()
     }
 }
 

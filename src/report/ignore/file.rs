@@ -13,8 +13,8 @@ use jiff::civil::Date;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use super::pattern::{PackagePattern, Pattern, Star};
-use super::{Rule, RuleSet};
+use super::pattern::{ImagePattern, PackagePattern, Pattern, Star};
+use super::{Kind, Rule, RuleSet, Verdict};
 
 /// Largest file that is read, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -89,7 +89,7 @@ pub fn read(text: &str, source: &str) -> Result<RuleSet, IgnoreError> {
         rule.value.read(line).map_err(|problem| IgnoreError::Rule { line, problem })
     };
     let rules = written.ignore.into_iter().map(rule).collect::<Result<_, _>>()?;
-    Ok(RuleSet::new(source.to_owned(), rules))
+    Ok(RuleSet::new(source.to_owned(), Kind::Own, rules))
 }
 
 impl WrittenRule {
@@ -129,11 +129,11 @@ impl WrittenRule {
         Ok(Rule {
             name: format!("line {line} ({})", name.collect::<Vec<_>>().join(", ")),
             package: package.as_deref().map(PackagePattern::parse),
-            image: pattern("image", image.as_deref(), Star::Anything)?,
+            image: pattern("image", image.as_deref(), Star::Anything)?.map(ImagePattern::Name),
             path: pattern("path", path.as_deref().map(|path| path.trim_start_matches('/')), Star::PathPart)?,
             namespace: pattern("namespace", namespace.as_deref(), Star::Anything)?,
             ids: id.into_iter().collect(),
-            reason,
+            verdict: Verdict::Ignore(reason),
             until: until.map(parse_date).transpose()?,
         })
     }

@@ -1,8 +1,11 @@
 //! What rules say of images, paths, namespaces and packages.
 
+use std::collections::BTreeMap;
+
 use globset::{GlobBuilder, GlobMatcher};
 use percent_encoding::percent_decode_str;
 
+use super::Subject;
 use crate::report::Finding;
 
 /// A text, or a glob of many.
@@ -21,6 +24,26 @@ pub(super) enum PackagePattern {
     Name(String),
     /// The beginning of its package URL, decoded.
     Purl(String),
+    /// A whole package URL; without a version it stands for all of them, and qualifiers that it leaves out may be any.
+    Exactly(Purl),
+}
+
+/// An image by what it is called, or by what it is.
+#[derive(Clone, Debug)]
+pub(super) enum ImagePattern {
+    /// Without tag and digest.
+    Name(Pattern),
+    /// That of its manifest or index.
+    Digest(String),
+}
+
+/// The parts of a package URL, decoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Purl {
+    /// Type, namespace and name.
+    pub(super) name: String,
+    pub(super) version: Option<String>,
+    pub(super) qualifiers: BTreeMap<String, String>,
 }
 
 /// Whether `*` stands for slashes too.
@@ -50,6 +73,40 @@ impl Pattern {
     }
 }
 
+impl ImagePattern {
+    pub(super) fn matches(&self, subject: &Subject<'_>) -> bool {
+        match self {
+            Self::Name(pattern) => subject.names.iter().any(|name| pattern.matches(name)),
+            Self::Digest(digest) => subject.digest.is_some_and(|own| own.as_str() == digest),
+        }
+    }
+}
+
+impl Purl {
+    /// Takes a package URL apart; none if it is none.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let text = text.strip_prefix("pkg:")?.split('#').next()?;
+        let (text, qualifiers) = text.split_once('?').unwrap_or((text, ""));
+        // A scope such as `@babel` is at the beginning of a part, a version at the end of the last.
+        let is_version = |at: &usize| !text[..*at].ends_with('/') && !text[*at..].contains('/');
+        let at = text.rfind('@').filter(is_version);
+        let (name, version) = at.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..])));
+        let qualifiers = qualifiers.split('&').filter_map(|pair| pair.split_once('='));
+        Some(Self {
+            name: decoded(name.trim_matches('/')),
+            version: version.map(decoded),
+            qualifiers: qualifiers.map(|(key, value)| (key.to_owned(), decoded(value))).collect(),
+        })
+    }
+
+    /// Whether another one is all that this one says.
+    fn covers(&self, other: &Self) -> bool {
+        self.name == other.name
+            && (self.version.is_none() || self.version == other.version)
+            && self.qualifiers.iter().all(|(key, value)| other.qualifiers.get(key) == Some(value))
+    }
+}
+
 impl PackagePattern {
     pub(super) fn parse(text: &str) -> Self {
         if text.starts_with("pkg:") { Self::Purl(decoded(text)) } else { Self::Name(text.to_owned()) }
@@ -61,6 +118,7 @@ impl PackagePattern {
                 let source = finding.matched_as.as_deref().and_then(|text| text.split(' ').next());
                 finding.package == *name || source == Some(name)
             }
+            Self::Exactly(own) => Purl::parse(&finding.purl).is_some_and(|purl| own.covers(&purl)),
             Self::Purl(beginning) => {
                 let purl = decoded(&finding.purl);
                 let rest = purl.strip_prefix(beginning.as_str());
@@ -101,6 +159,25 @@ mod tests {
             assert_eq!(pattern.matches(place), expected, "{text} {place}");
         }
         assert!(Pattern::parse("usr/[", Star::PathPart).is_err());
+    }
+
+    #[test]
+    fn whole_package_urls_match_what_they_leave_open() {
+        let mut finding = report(&[(Severity::Low, false)]).images[0].findings[0].clone();
+        finding.purl = "pkg:npm/%40babel/core@7.1.0?arch=amd64&distro=debian-12".to_owned();
+        for (text, expected) in [
+            ("pkg:npm/@babel/core", true),
+            ("pkg:npm/%40babel/core@7.1.0", true),
+            ("pkg:npm/%40babel/core@7.1.0?distro=debian-12", true),
+            ("pkg:npm/%40babel/core@7.1.0?arch=arm64", false),
+            ("pkg:npm/%40babel/core@7.1", false),
+            ("pkg:npm/%40babel", false),
+            ("pkg:npm/core@7.1.0", false),
+        ] {
+            let pattern = PackagePattern::Exactly(Purl::parse(text).expect(text));
+            assert_eq!(pattern.matches(&finding), expected, "{text}");
+        }
+        assert_eq!(Purl::parse("cpe:2.3:a"), None);
     }
 
     #[test]

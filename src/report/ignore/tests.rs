@@ -73,6 +73,15 @@ fn every_condition_of_a_rule_has_to_hold() {
 }
 
 #[test]
+fn cve_that_is_only_related_is_not_meant() {
+    let mut report = report();
+    report.images[0].findings[0].aliases.push("CVE-2021-2".to_owned());
+    let rules = read("version: 1\nignore: [{id: CVE-2021-2, reason: x}]\n", "f").expect("rules");
+    let report = report.suppressed(&[rules], date(2026, 6, 30));
+    assert_eq!(report.images[0].ignored().count(), 0);
+}
+
+#[test]
 fn rules_that_do_nothing_are_named() {
     for (rule, expected) in [
         ("id: CVE-2021-1", None),

@@ -68,8 +68,8 @@ fn section(report: &Report, index: usize, image: &ImageReport, options: TableOpt
         }
         columns.extend([
             ("PACKAGE", Column::Flexible),
-            ("INSTALLED", Column::Flexible),
-            ("FIXED IN", Column::Flexible),
+            ("INSTALLED", Column::Preferred),
+            ("FIXED IN", Column::Preferred),
         ]);
         let rows = rows(&shown).iter().map(|row| row.cells(with_epss, options)).collect();
         text.push_str(&grid(&columns, rows, options));

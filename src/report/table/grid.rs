@@ -10,6 +10,9 @@ use crate::severity::Severity;
 /// Columns of a terminal from which on a cell of two words is written in one line.
 const ROOMY: u16 = 120;
 
+/// Characters that a flexible column keeps beside preferred ones.
+const LEAST: usize = 10;
+
 /// How a column behaves when there is not room for all.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
@@ -17,6 +20,8 @@ pub(super) enum Column {
     Fixed,
     /// As wide as its content, which are numbers.
     Number,
+    /// As wide as its content, if the flexible ones keep some room; otherwise gives way too.
+    Preferred,
     /// Gives way.
     Flexible,
 }
@@ -46,6 +51,7 @@ pub(super) fn severity_cell(severity: Severity, mark: Option<&str>, options: Tab
 
 /// Renders rows; each line ends with a line feed and none with blanks.
 pub(super) fn grid(columns: &[(&str, Column)], rows: Vec<Vec<Cell>>, options: TableOptions) -> String {
+    let has_room = has_room(columns, &rows, options);
     let mut table = Table::new();
     table.load_style(NOTHING).force_no_tty();
     table.set_header(columns.iter().map(|(head, _)| Cell::new(head)));
@@ -60,7 +66,7 @@ pub(super) fn grid(columns: &[(&str, Column)], rows: Vec<Vec<Cell>>, options: Ta
     for (position, (_, kind)) in columns.iter().enumerate() {
         let Some(column) = table.column_mut(position) else { continue };
         column.set_padding((0, if position + 1 == columns.len() { 0 } else { 2 }));
-        if *kind != Column::Flexible {
+        if *kind != Column::Flexible && (*kind != Column::Preferred || has_room) {
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
         if *kind == Column::Number {
@@ -68,4 +74,21 @@ pub(super) fn grid(columns: &[(&str, Column)], rows: Vec<Vec<Cell>>, options: Ta
         }
     }
     table.lines().flat_map(|line| [line.trim_end().to_owned(), "\n".to_owned()]).collect()
+}
+
+/// Whether preferred columns can be as wide as their content.
+fn has_room(columns: &[(&str, Column)], rows: &[Vec<Cell>], options: TableOptions) -> bool {
+    let Some(width) = options.width else { return true };
+    let longest = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    let needed: usize = columns
+        .iter()
+        .enumerate()
+        .map(|(position, (head, kind))| {
+            let cells = rows.iter().filter_map(|row| Some(longest(&row.get(position)?.content())));
+            let content = cells.chain([longest(head)]).max().unwrap_or(0);
+            let gap = if position + 1 == columns.len() { 0 } else { 2 };
+            gap + if *kind == Column::Flexible { content.min(LEAST) } else { content }
+        })
+        .sum();
+    needed <= usize::from(width)
 }

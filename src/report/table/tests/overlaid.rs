@@ -5,9 +5,9 @@ use jiff::civil::date;
 use super::*;
 use crate::finding::{EndOfLife, Epss, Exploited, Fix, FixState, Ignored, Share};
 
-fn ignored(reason: &str) -> Option<Ignored> {
+fn ignored(reason: &str) -> Ignored {
     let until = Some(date(2026, 12, 31));
-    Some(Ignored { reason: reason.to_owned(), until, source: "ignore.yaml".to_owned() })
+    Ignored { reason: reason.to_owned(), until, source: "ignore.yaml".to_owned() }
 }
 
 fn one_image(findings: Vec<Finding>) -> Report {
@@ -47,7 +47,7 @@ fn shop() -> Report {
             ..finding(Severity::Low, "CVE-2022-0563", "bsdutils", "util-linux", None)
         },
         Finding {
-            ignored: ignored("only root can use it, and nobody is"),
+            ignored: Some(ignored("only root can use it, and nobody is")),
             ..finding(Severity::Critical, "CVE-2024-0001", "perl-base", "perl", fixed)
         },
     ];
@@ -94,7 +94,7 @@ fn row_stays_one_line_where_lines_are_not_broken() {
 #[test]
 fn image_with_only_ignored_findings_is_not_called_clean() {
     let finding = Finding {
-        ignored: ignored("not reachable"),
+        ignored: Some(ignored("not reachable")),
         ..finding(Severity::High, "CVE-1", "libc6", "glibc", None)
     };
     assert_snapshot!(render(&one_image(vec![finding]), &narrow()), @r#"
