@@ -158,9 +158,9 @@ pub enum SourceError {
 pub fn compile(source: &dyn AdvisorySource, wanted: &Wanted) -> Result<(Compiled, Vec<String>), SourceError> {
     let mut compiler = Compiler::default();
     let mut notes = source.records(wanted, &mut |advisory| compiler.add(advisory))?.notes;
-    let (compiled, more) = compiler.finish();
+    let (all, more) = compiler.finish();
     notes.extend(more);
-    Ok((compiled, notes))
+    Ok((all, notes))
 }
 
 /// Reads what is wanted of a source into an index in memory.

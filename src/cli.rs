@@ -41,7 +41,7 @@ enum Command {
     /// Hold bills of materials in files against advisories; no cluster is needed
     Match(Box<match_sbom::MatchArgs>),
     /// Bring advisories to this machine, and say which there are
-    Db(db::DbArgs),
+    Db(Box<db::DbArgs>),
     /// Put the scanner's image into a registry or a file
     Image(image::ImageArgs),
     /// Print the version
@@ -87,7 +87,7 @@ async fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Scan(args) => scan::run(*args, cli.access, cli.verbosity).await,
         Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
-        Command::Db(args) => db::run(args).await,
+        Command::Db(args) => db::run(*args).await,
         Command::Image(args) => image(args).await,
         Command::Version => {
             ui::data(None, &format!("kubectl-clarity {}\n", crate::VERSION)).map(|()| Exit::Passed)

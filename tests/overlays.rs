@@ -1,11 +1,11 @@
 //! What is laid over findings, from the raw documents to the table: matched for real, on a day that stays.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
-use clarity::advisories::overlays::{Overlay, Overlays, debian, epss, kev};
-use clarity::advisories::{self, OsvSource};
+use clarity::advisories::matching::Texts;
+use clarity::advisories::overlays::Kind;
+use clarity::advisories::{self, OsvSource, OverlayIndex};
 use clarity::documents::{self, Given};
 use clarity::report::table::{self, TableOptions};
 use clarity::report::{Report, ScanInfo, ignore};
@@ -28,21 +28,17 @@ const IMAGE: &str = r#"{"bomFormat": "CycloneDX", "specVersion": "1.5",
         {"type": "library", "name": "log4j-core", "version": "2.14.1", "group": "org.apache.logging.log4j",
          "purl": "pkg:maven/org.apache.logging.log4j/log4j-core@2.14.1"}]}"#;
 
-fn document(name: &str) -> File {
-    File::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/overlays").join(name)).expect(name)
-}
-
-fn overlay(entries: impl Iterator<Item = (String, Vec<u8>)>) -> Box<dyn Overlay> {
-    Box::new(entries.collect::<BTreeMap<_, _>>())
-}
-
-fn overlays() -> Overlays {
-    Overlays {
-        kev: Some(overlay(kev::Catalog::read(document("kev.json")).expect("a catalogue").entries())),
-        epss: Some(overlay(epss::Scores::read(document("epss.csv")).expect("scores").entries())),
-        debian: Some(overlay(debian::read(document("debian.json")).expect("a tracker").entries())),
-        ..Overlays::default()
-    }
+/// The indexes of some documents.
+fn overlays(folder: &Path) -> Vec<OverlayIndex> {
+    let documents = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/overlays");
+    let index = |(kind, name): (Kind, &str)| {
+        let path = folder.join(name);
+        let compiled = kind.compile(&documents.join(name)).expect(name);
+        compiled.write(File::create(&path).expect("a file")).expect("room");
+        OverlayIndex::open(&path).expect("an index")
+    };
+    let kinds = [(Kind::Kev, "kev.json"), (Kind::Epss, "epss.csv"), (Kind::DebianTracker, "debian.json")];
+    kinds.map(index).into()
 }
 
 fn report() -> Report {
@@ -57,11 +53,10 @@ fn report() -> Report {
         duration_ms: 0,
         scope: "match cart.json".to_owned(),
     };
-    let mut report = documents::report(given, &index, scan, date(2026, 1, 2));
-    let overlays = overlays();
-    for image in &mut report.images {
-        overlays.apply(&mut image.findings, image.distro.as_ref());
-    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let index = index.with_overlays(overlays(folder.path()));
+    let (report, damaged) = documents::report(given, &index, Texts::Left, scan, date(2026, 1, 2));
+    assert!(damaged.is_empty());
     report
 }
 

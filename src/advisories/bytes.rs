@@ -46,11 +46,6 @@ impl Encoder {
         }
     }
 
-    /// A text that may be missing; an empty one is none.
-    pub(super) fn optional(&mut self, text: Option<&str>) {
-        self.text(text.unwrap_or_default());
-    }
-
     /// What was written elsewhere, without its length.
     pub(super) fn append(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(bytes);
@@ -120,10 +115,6 @@ impl<'a> Decoder<'a> {
         let count = self.count()?;
         (0..count).map(|_| self.text()).collect()
     }
-
-    pub(super) fn optional(&mut self) -> Option<Option<&'a str>> {
-        Some(Some(self.text()?).filter(|text| !text.is_empty()))
-    }
 }
 
 #[cfg(test)]
@@ -149,10 +140,11 @@ mod tests {
             word in any::<u32>(),
         ) {
             let mut encoder = Encoder::default();
-            numbers.iter().for_each(|number| encoder.number(*number));
+            for number in &numbers {
+                encoder.number(*number);
+            }
             encoder.texts(texts.iter());
             encoder.word(word);
-            encoder.optional(None);
             let bytes = encoder.into_vec();
             let mut decoder = Decoder::new(&bytes);
             for number in numbers {
@@ -160,7 +152,6 @@ mod tests {
             }
             prop_assert_eq!(decoder.texts(), Some(texts.iter().map(String::as_str).collect()));
             prop_assert_eq!(decoder.word(), Some(word));
-            prop_assert_eq!(decoder.optional(), Some(None));
             prop_assert!(decoder.is_empty());
         }
     }

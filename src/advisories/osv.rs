@@ -207,7 +207,7 @@ impl Records<'_> {
             Ok(()) => record::read(text, self.wanted).map_err(|error| error.to_string()),
         };
         match reading {
-            Ok(Reading::Wanted(advisory)) => (self.visit)(advisory),
+            Ok(Reading::Wanted(advisory)) => (self.visit)(*advisory),
             Ok(Reading::NotWanted | Reading::Withdrawn) => {}
             Err(reason) => {
                 self.damaged += 1;

@@ -112,7 +112,7 @@ fn compiled(records: &[Vec<u8>]) -> Compiled {
     let mut compiler = Compiler::default();
     for record in records {
         if let Ok(Reading::Wanted(advisory)) = record::read(record, &Wanted::all()) {
-            compiler.add(advisory);
+            compiler.add(*advisory);
         }
     }
     compiler.finish().0
@@ -177,11 +177,11 @@ fn nothing_wrong_of_changed_records_enters_an_index() {
             assert!(affected.ecosystem.can_be_matched() && !affected.ecosystem.to_string().contains('\u{1b}'));
         }
         assert!(advisory.affected.is_empty() || !advisory.vulnerabilities.is_empty());
-        compiler.add(advisory);
+        compiler.add(*advisory);
         if number % 1000 == 999 {
-            let (compiled, _) = std::mem::take(&mut compiler).finish();
-            for (position, ecosystem) in compiled.ecosystems() {
-                let bytes = compiled.write(position, Vec::new()).expect("in order");
+            let (all, _) = std::mem::take(&mut compiler).finish();
+            for (position, ecosystem) in all.ecosystems() {
+                let bytes = all.write(position, Vec::new()).expect("in order");
                 let partition = open(&bytes).expect("an index");
                 assert_eq!(partition.ecosystem(), ecosystem);
                 partition.verify().expect("whole");

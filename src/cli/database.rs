@@ -76,7 +76,8 @@ impl AdvisoriesArgs {
             return source.map(Advisories::Records).map_err(wrong);
         }
         let update = if offline { None } else { Some(transport.update(db_source)?) };
-        Ok(Advisories::Database(Supply { database: folder.database()?, update, max_age: max_db_age }))
+        let supply = Supply { database: folder.database()?, update, max_age: max_db_age };
+        Ok(Advisories::Database(Box::new(supply)))
     }
 }
 

@@ -258,7 +258,9 @@ fn status(args: StatusArgs) -> Result<Exit, Explained> {
     let StatusArgs { output, folder } = args;
     let database = folder.database()?;
     let (status, notes) = database.status()?;
-    notes.iter().for_each(|note| ui::say(&format!("note: {note}")));
+    for note in &notes {
+        ui::say(&format!("note: {note}"));
+    }
     let is_damaged = status.iter().any(|status| status.header.is_err());
     let text = match output {
         Format::Json => json(&status),
@@ -333,13 +335,13 @@ async fn push(args: PushArgs) -> Result<Exit, Explained> {
         Ok(kind) => ecosystems.is_empty() || kind.ecosystem().is_none_or(|name| named.holds_release_of(name)),
         Err(()) => ecosystems.is_empty() || status.name.parse().is_ok_and(|name| named.holds(&name)),
     };
-    let names: Vec<String> = status.iter().filter(is_chosen).map(|status| status.name.clone()).collect();
-    if names.is_empty() {
+    let chosen: Vec<String> = status.iter().filter(is_chosen).map(|status| status.name.clone()).collect();
+    if chosen.is_empty() {
         let named = ecosystems.iter().map(ToString::to_string).collect();
         return Err(DatabaseError::Unknown(named).into());
     }
     let way = update.way(&target, &|progress| transfer.tell(progress))?;
-    let digest = database.push(&way, &target, &names, &|progress| transfer.tell(progress)).await?;
+    let digest = database.push(&way, &target, &chosen, &|progress| transfer.tell(progress)).await?;
     ui::data(None, &format!("{}\n", Reference { digest: Some(digest), ..target }))?;
     Ok(Exit::Passed)
 }

@@ -139,8 +139,9 @@ impl From<DatabaseError> for Explained {
             DatabaseError::Write { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
                 explained.hint("make room, or choose another folder: --db DIR")
             }
-            DatabaseError::Registry(error) => explained.hint_of_registry(Some(error)),
-            DatabaseError::Fetch(FetchError::Pull(error)) => explained.hint_of_registry(Some(error)),
+            DatabaseError::Registry(error) | DatabaseError::Fetch(FetchError::Pull(error)) => {
+                explained.hint_of_registry(Some(error))
+            }
             DatabaseError::Mirror(MirrorError::UnknownIssuer { .. }) => explained.hint(AUTHORITY),
             DatabaseError::Mirror(MirrorError::PlainHttp { host, .. }) => {
                 explained.hint(format!("if that is meant: --plain-http-registry {host}"))

@@ -127,13 +127,13 @@ impl Change<'_> {
     }
 }
 
-async fn download<'a>(
+async fn download(
     way: &Way,
     reference: &Reference,
     parts: &Path,
     offered: Offered,
     done: &AtomicU64,
-    tell: Tell<'a>,
+    tell: Tell<'_>,
 ) -> Result<(Offered, PathBuf), DatabaseError> {
     let descriptor = &offered.layer.descriptor;
     let path = parts.join(format!("{}.zst", descriptor.digest.hex()));

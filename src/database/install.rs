@@ -83,7 +83,9 @@ impl Database {
             Err(TryLockError::Error(error)) => return Err(write_error(&path)(error)),
         }
         let (state, notes) = self.state()?;
-        notes.into_iter().for_each(|note| tell(Progress::Note(note)));
+        for note in notes {
+            tell(Progress::Note(note));
+        }
         sweep(&self.folder.join(PARTS));
         // Nobody else is at work: what looks like it was left by somebody who was ended.
         for entry in fs::read_dir(&indexes).map_err(read_error(&indexes))?.flatten() {

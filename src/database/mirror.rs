@@ -126,12 +126,12 @@ impl Change<'_> {
     }
 }
 
-async fn download<'a>(
+async fn download(
     mirror: &Mirror,
     parts: &Path,
     folder: Folder,
     done: &AtomicU64,
-    tell: Tell<'a>,
+    tell: Tell<'_>,
 ) -> (Folder, PathBuf, Result<Fetched, MirrorError>) {
     let path = parts.join(format!("{}.zip", folder.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_")));
     let before = AtomicU64::new(0);

@@ -57,7 +57,7 @@ impl Change<'_> {
             return self.install_overlay(
                 source.kind,
                 &path,
-                Origin { name: source.place.clone(), as_of },
+                &Origin { name: source.place.clone(), as_of },
                 tell,
             );
         }
@@ -71,7 +71,7 @@ impl Change<'_> {
             // Nothing was said to be known, so this does not come.
             Fetched::NotModified | Fetched::Complete { .. } => {}
         }
-        let installed = self.install_overlay(source.kind, &path, origin, tell);
+        let installed = self.install_overlay(source.kind, &path, &origin, tell);
         let _ = std::fs::remove_file(&path);
         installed
     }
@@ -80,7 +80,7 @@ impl Change<'_> {
         &mut self,
         kind: Kind,
         path: &Path,
-        origin: Origin,
+        origin: &Origin,
         tell: Tell<'_>,
     ) -> Result<(), DatabaseError> {
         tokio::task::block_in_place(|| {

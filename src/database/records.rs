@@ -19,7 +19,9 @@ impl Change<'_> {
         tell(Progress::Reading(origin.name.clone()));
         let source = OsvSource::open(path)?;
         let (compiled, notes) = advisories::compile(&source, wanted)?;
-        notes.into_iter().for_each(|note| tell(Progress::Note(note)));
+        for note in notes {
+            tell(Progress::Note(note));
+        }
         let newest = compiled.newest().and_then(|time| time.parse().ok());
         let origin = Origin { as_of: origin.as_of.or(newest), ..origin.clone() };
         let mut outcome = Outcome::default();

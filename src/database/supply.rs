@@ -17,7 +17,7 @@ pub enum Advisories {
     /// Raw OSV records, for this run alone.
     Records(OsvSource),
     /// The database of this machine.
-    Database(Supply),
+    Database(Box<Supply>),
 }
 
 /// A database, and what may be done to complete it.

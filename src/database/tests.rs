@@ -286,7 +286,7 @@ async fn overlays_are_laid_over_findings_and_travel_with_the_rest() {
     let notes = std::sync::Mutex::new(Vec::new());
     let tell = |progress| notes.lock().expect("no panic").push(progress);
     let settings = crate::registry::Settings::default();
-    place.database.lay_over(&[source.clone()], &settings, &tell).await.expect("a catalogue");
+    place.database.lay_over(std::slice::from_ref(&source), &settings, &tell).await.expect("a catalogue");
     let notes = notes.into_inner().expect("no panic");
     assert!(notes.contains(&Progress::Installed("overlay:kev".to_owned(), 1)), "{notes:?}");
     assert!(matches!(&notes[0], Progress::Note(note) if note.contains("cannot be read")), "{notes:?}");

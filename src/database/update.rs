@@ -69,7 +69,8 @@ impl FromStr for Source {
             return Ok(Self::Mirror(text.trim_end_matches('/').to_owned()));
         }
         let path = PathBuf::from(text);
-        let is_path = text.starts_with(['.', '/', '~']) || text.ends_with(".zip") || path.exists();
+        let is_zip = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"));
+        let is_path = text.starts_with(['.', '/', '~']) || is_zip || path.exists();
         if is_path { Ok(Self::Records(path)) } else { text.parse().map(Self::Artifact) }
     }
 }

@@ -52,7 +52,9 @@ pub(super) fn encode(
     match versions {
         AffectedVersions::Ranges(intervals) | AffectedVersions::Releases(intervals) => {
             encoder.number(intervals.len());
-            intervals.iter().for_each(|interval| encode_interval(interval, &mut encoder));
+            for interval in intervals {
+                encode_interval(interval, &mut encoder);
+            }
         }
         AffectedVersions::Listed(versions) => encoder.texts(versions.iter()),
     }
@@ -66,7 +68,9 @@ fn encode_interval(interval: &Interval<'_>, encoder: &mut Encoder) {
         End::LastAffected(_) => LAST_AFFECTED,
     };
     encoder.byte(end + if interval.introduced.is_some() { INTRODUCED } else { 0 });
-    interval.bounds().for_each(|bound| encoder.text(bound));
+    for bound in interval.bounds() {
+        encoder.text(bound);
+    }
 }
 
 /// Reads what was said by the advisory of a number.

@@ -93,18 +93,19 @@ impl Text {
     pub(super) fn encode(&self) -> Vec<u8> {
         let Self { summary, published, references } = self;
         let mut encoder = Encoder::default();
-        encoder.optional(summary.as_deref());
-        encoder.optional(published.as_deref());
+        encoder.text(summary.as_deref().unwrap_or_default());
+        encoder.text(published.as_deref().unwrap_or_default());
         encoder.texts(references.iter());
         encoder.into_vec()
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut decoder = Decoder::new(bytes);
-        let owned = |text: Option<&str>| text.map(ToOwned::to_owned);
+        // What is missing was written as nothing.
+        let owned = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         Some(Self {
-            summary: owned(decoder.optional()?),
-            published: owned(decoder.optional()?),
+            summary: owned(decoder.text()?),
+            published: owned(decoder.text()?),
             references: decoder.texts()?.into_iter().map(ToOwned::to_owned).collect(),
         })
     }

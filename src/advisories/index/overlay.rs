@@ -67,12 +67,11 @@ impl OverlayIndex {
 
 impl Overlay for OverlayIndex {
     fn get(&self, key: &str) -> Option<Vec<u8>> {
-        match self.table.get(ENTRIES, key.as_bytes()) {
-            Ok(value) => value.map(|value| value.to_vec()),
-            Err(_) => {
-                self.is_damaged.store(true, Ordering::Relaxed);
-                None
-            }
+        if let Ok(value) = self.table.get(ENTRIES, key.as_bytes()) {
+            value.map(|value| value.to_vec())
+        } else {
+            self.is_damaged.store(true, Ordering::Relaxed);
+            None
         }
     }
 }

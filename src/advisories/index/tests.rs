@@ -26,10 +26,12 @@ fn advisory(id: &str, modified: &str, package: &str) -> Advisory {
 
 fn compiled(advisories: Vec<Advisory>) -> Compiled {
     let mut compiler = Compiler::default();
-    advisories.into_iter().for_each(|advisory| compiler.add(advisory));
-    let (compiled, notes) = compiler.finish();
+    for advisory in advisories {
+        compiler.add(advisory);
+    }
+    let (all, notes) = compiler.finish();
     assert_eq!(notes, [""; 0]);
-    compiled
+    all
 }
 
 fn index(advisories: Vec<Advisory>) -> Index {

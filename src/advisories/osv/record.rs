@@ -42,7 +42,7 @@ const MAX_TIME: usize = 40;
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::advisories) enum Reading {
     /// It is about a wanted ecosystem.
-    Wanted(Advisory),
+    Wanted(Box<Advisory>),
     /// It is about others only.
     NotWanted,
     /// It no longer holds.
@@ -179,7 +179,7 @@ pub(in crate::advisories) fn read(text: &[u8], wanted: &Wanted) -> Result<Readin
         let mut record: Record<'_> = serde_json::from_slice(text)?;
         let vulnerabilities = record.vulnerabilities();
         if is_mere_update(&advisory.id, &vulnerabilities) {
-            return Ok(Reading::Wanted(advisory));
+            return Ok(Reading::Wanted(Box::new(advisory)));
         }
         let affected = std::mem::take(&mut record.affected);
         let affected = affected.into_iter().filter_map(|affected| record.affected(affected, wanted));
@@ -190,7 +190,7 @@ pub(in crate::advisories) fn read(text: &[u8], wanted: &Wanted) -> Result<Readin
         let others: BTreeSet<String> = aliases.into_iter().chain(upstream).chain(related).collect();
         advisory.aliases = others.into_iter().filter(|other| *other != advisory.id).collect();
     }
-    Ok(Reading::Wanted(advisory))
+    Ok(Reading::Wanted(Box::new(advisory)))
 }
 
 impl PackageRecord<'_> {
@@ -331,7 +331,7 @@ mod tests {
     #[track_caller]
     fn advisory(record: &Value) -> Advisory {
         match parse(record) {
-            Reading::Wanted(advisory) => advisory,
+            Reading::Wanted(advisory) => *advisory,
             other => panic!("{other:?}"),
         }
     }
@@ -368,7 +368,7 @@ mod tests {
             let mut wanted = Wanted::default();
             wanted.add("PyPI".parse().expect("valid"), package);
             match read(record.to_string().as_bytes(), &wanted).expect("a record") {
-                Reading::Wanted(advisory) => advisory,
+                Reading::Wanted(advisory) => *advisory,
                 other => panic!("{other:?}"),
             }
         };

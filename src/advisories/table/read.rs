@@ -122,12 +122,11 @@ impl Table {
             return Err(DIRECTORY);
         }
         let read;
-        let directory = match before.len().checked_sub(size) {
-            Some(begin) => before.get(begin..).unwrap_or_default(),
-            None => {
-                read = storage.read(trailer.offset, size)?;
-                &read
-            }
+        let directory = if let Some(begin) = before.len().checked_sub(size) {
+            before.get(begin..).unwrap_or_default()
+        } else {
+            read = storage.read(trailer.offset, size)?;
+            &read
         };
         if crc32fast::hash(directory) != trailer.crc {
             return Err(TableError::Damaged("its directory has another checksum"));
