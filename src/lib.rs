@@ -50,6 +50,7 @@
 //! prints nothing and ends nothing but in [`cli`] and [`worker`], which are the two programs.
 
 pub mod advisories;
+pub mod cache;
 pub mod cli;
 pub mod cluster;
 pub mod coverage;

@@ -28,6 +28,8 @@ const MODULES: &[(&str, &[&str])] = &[
     ("cluster", &["facts", "image", "workload"]),
     ("plan", &["coverage", "facts", "image", "wire", "workload"]),
     ("job", &["cluster", "facts", "image", "plan", "wire"]),
+    // what is kept of it
+    ("cache", &["image"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "severity"]),

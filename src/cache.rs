@@ -1,0 +1,106 @@
+//! What was read of images, kept by digest: the next question needs no pod.
+//!
+//! ```text
+//! Store (local folder | ConfigMaps | volume) <- Entry (About + CycloneDX document)
+//! ```
+//!
+//! The unit is an image on a platform, as everywhere. Only what was read whole and exactly is kept. What a store gives is
+//! untrusted: whoever can write to it decides what others see, so each entry is checked when it is read, and one that is damaged
+//! is named, dropped and made anew.
+
+use futures::future::BoxFuture;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::image::{Digest, ImageKey, Reference};
+
+/// What is known of an entry without its document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The image that it is about, as the runtime names its digest, and the platform.
+    pub key: ImageKey,
+    /// Digest of the platform's manifest, where it is known: the key may name an index.
+    pub manifest: Option<Digest>,
+    /// Digest of the image's config, where it is known: some runtimes name an image by it.
+    pub config: Option<Digest>,
+    /// A reference that it was read by, for people.
+    pub reference: Reference,
+    /// How it was read, in words: `volume`, `stream`.
+    pub reader: String,
+    /// Name and version of the program that read it.
+    pub generator: String,
+    /// Names and versions of the analysers. An entry of other ones is made anew: they find other things.
+    pub analysers: String,
+    /// Number of packages.
+    pub packages: usize,
+    /// Digest of the document.
+    pub document: Digest,
+    /// Bytes of the document as it is stored.
+    pub stored: u64,
+    /// When it was read.
+    pub created: Timestamp,
+    /// When it was used last; brought up to date once in a week at most.
+    pub used: Timestamp,
+}
+
+/// An entry with its document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What is known of it.
+    pub about: About,
+    /// CycloneDX 1.5 JSON, as the scanner wrote it.
+    pub document: Vec<u8>,
+}
+
+/// What a store has under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// An entry that is what it says.
+    Whole(Box<Entry>),
+    /// Something else; why, in words.
+    Damaged(ImageKey, String),
+}
+
+/// A place that keeps entries.
+pub trait Store: Send + Sync {
+    /// What it is called to people: a path, `ConfigMaps in namespace clarity-system`.
+    fn name(&self) -> String;
+
+    /// All entries without their documents, in no particular order.
+    fn list(&self) -> BoxFuture<'_, Result<Vec<About>, CacheError>>;
+
+    /// The entries of some keys. What is not there is left out.
+    fn get<'a>(&'a self, keys: &'a [ImageKey]) -> BoxFuture<'a, Result<Vec<Found>, CacheError>>;
+
+    /// Keeps an entry. One of the same key, generator and analysers stays as it is.
+    fn put<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), CacheError>>;
+
+    /// Says that entries were used now.
+    fn touch<'a>(&'a self, keys: &'a [ImageKey]) -> BoxFuture<'a, Result<(), CacheError>>;
+
+    /// Removes an entry; one that is not there is no error.
+    fn remove<'a>(&'a self, key: &'a ImageKey) -> BoxFuture<'a, Result<(), CacheError>>;
+}
+
+/// A store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// It cannot be read.
+    #[error("cannot read {place}")]
+    Read {
+        /// A path or an object.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// It cannot be written.
+    #[error("cannot write {place}")]
+    Write {
+        /// A path or an object.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
