@@ -6,6 +6,7 @@ mod db;
 mod errors;
 pub mod image;
 mod match_sbom;
+mod plan;
 mod result;
 mod rules;
 mod scan;
@@ -38,6 +39,8 @@ struct Cli {
 enum Command {
     /// Scan the images that run in a namespace or in the whole cluster
     Scan(Box<scan::ScanArgs>),
+    /// Say what a scan would read, how and where; create nothing
+    Plan(Box<plan::PlanArgs>),
     /// Hold bills of materials in files against advisories; no cluster is needed
     Match(Box<match_sbom::MatchArgs>),
     /// Bring advisories to this machine, and say which there are
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Scan(args) => scan::run(*args, cli.access, cli.verbosity).await,
+        Command::Plan(args) => plan::run(*args, cli.access).await,
         Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
         Command::Db(args) => db::run(*args).await,
         Command::Image(args) => image(args).await,
