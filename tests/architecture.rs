@@ -29,7 +29,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("plan", &["coverage", "facts", "image", "wire", "workload"]),
     ("job", &["cluster", "facts", "image", "plan", "wire"]),
     // what is kept of it
-    ("cache", &["image"]),
+    ("cache", &["cluster", "image"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "severity"]),
@@ -79,7 +79,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("kube", &["cluster", "job"]),
     ("k8s_openapi", &["cluster", "job"]),
     ("reqwest", &["mirror", "registry"]),
-    ("tokio", &["cli", "cluster", "database", "job", "mirror", "part_file", "registry", "scan", "worker"]),
+    (
+        "tokio",
+        &["cache", "cli", "cluster", "database", "job", "mirror", "part_file", "registry", "scan", "worker"],
+    ),
     ("clap", &["cli", "worker"]),
     ("comfy_table", &["report", "worker"]),
     ("cyclonedx_bom", &["sbom"]),
