@@ -33,6 +33,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "severity"]),
+    ("records", &["coverage", "report"]),
     ("database", &["advisories", "image", "mirror", "registry"]),
     ("documents", &["advisories", "coverage", "report", "sbom"]),
     (
