@@ -146,7 +146,7 @@ pub fn read(bytes: &[u8]) -> Result<Report, ReadError> {
 }
 
 /// Escapes characters that can only stand in strings here, since the syntax of JSON is ASCII.
-fn escape(json: &str) -> String {
+pub(super) fn escape(json: &str) -> String {
     let mut text = String::with_capacity(json.len() + 1);
     for c in json.chars() {
         if c != '\n' && is_unsafe(c) {
