@@ -44,6 +44,8 @@ pub struct Header {
     pub coverage: Coverage,
     /// Whether every container was read whole and held against advisories.
     pub complete: bool,
+    /// Whether there were advisories to hold it against: without, no finding says nothing.
+    pub matched: bool,
     /// Findings by severity.
     pub findings: Counts,
     /// Wall time in milliseconds.
@@ -91,6 +93,7 @@ impl Header {
             server,
             coverage: report.coverage(),
             complete: report.is_complete(),
+            matched: report.advisories.source.is_some(),
             findings: report.counts(),
             duration_ms: scan.duration_ms,
         })

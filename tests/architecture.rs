@@ -64,6 +64,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "job",
             "mirror",
             "plan",
+            "records",
             "registry",
             "report",
             "sbom",

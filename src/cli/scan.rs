@@ -9,10 +9,12 @@ use super::Exit;
 use super::access::AccessArgs;
 use super::database::{AdvisoriesArgs, TransportArgs};
 use super::errors::Explained;
+use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
 use super::ui::{self, Progress};
 use crate::cluster::{self, Scope};
 use crate::plan::Read;
+use crate::records::Origin;
 use crate::scan::{KeepJobs, ScanConfig, scan};
 use crate::workload::WorkloadRef;
 
@@ -68,6 +70,8 @@ pub(super) struct ScanArgs {
     /// Which Jobs stay after the scan for a day, for a look at them
     #[arg(long, value_name = "WHICH", default_value = "never")]
     keep_jobs: Keep,
+    #[command(flatten)]
+    records: RecordsArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -132,10 +136,13 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
         service_account,
         transport,
         keep_jobs,
+        records,
     } = args;
     let registry_ca = transport.registry_ca.as_deref().map(ui::read_certificates).transpose()?;
     let advisories = advisories.complete(transport)?;
     let place = result.open()?;
+    // Without a home folder there is none for records either, and a scan does not need one.
+    let records = records.folder().ok();
     let connection = cluster::connect(&access.complete()).await?;
     let namespace = (!all_namespaces).then(|| namespace.unwrap_or_else(|| connection.namespace.clone()));
     let config = ScanConfig {
@@ -166,7 +173,13 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     let progress = Progress::start(verbosity);
     let result = scan(&connection, &config, &stop, &|update| progress.update(update)).await;
     progress.end();
-    place.show(result.map_err(|error| Explained::of_scan(&error, &connection.server))?)
+    let report = result.map_err(|error| Explained::of_scan(&error, &connection.server))?;
+    // Whole, whatever is shown of it, and before the rules of today are applied.
+    let origin = Origin { who: Some(connection.requester.clone()), server: Some(connection.server.clone()) };
+    if let Some(folder) = records {
+        reports::keep(&report, origin, &folder);
+    }
+    place.show(report)
 }
 
 #[cfg(test)]
