@@ -1,6 +1,7 @@
 //! The result of a scan as one value. Renderers stand beside it and add nothing to it.
 
 pub mod counts;
+pub mod diff;
 mod filter;
 pub mod ignore;
 pub mod json;

@@ -9,6 +9,7 @@ mod recall;
 mod tell;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ pub use preview::{How, LeftOut, PlannedImage, Preview, preview};
 
 use crate::advisories::matching::{self, Texts};
 use crate::advisories::{Index, Wanted, caveats};
-use crate::cache::Cache;
+use crate::cache::{Cache, LocalStore};
 use crate::cluster::{self, Connection, DiscoverError, Discovery, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
 use crate::facts::Facts;
@@ -71,10 +72,19 @@ pub struct ReadConfig {
     pub max_memory: u64,
     /// Which Jobs stay after the scan.
     pub keep_jobs: KeepJobs,
+    /// Where what was read is kept.
+    pub cache: CacheConfig,
     /// Whether what was read before is read again.
     pub refresh: bool,
     /// Whether scanner pods are started.
     pub pods: Pods,
+}
+
+/// Where what was read is kept.
+#[derive(Clone, Debug, Default)]
+pub struct CacheConfig {
+    /// A folder of this machine.
+    pub local: Option<PathBuf>,
 }
 
 /// What happens on the way, for whoever watches.
@@ -293,7 +303,7 @@ async fn prepare(
     over("discover and plan");
     let mut notes = std::mem::take(&mut discovery.notes);
     notes.extend(plan::drift(&discovery.containers));
-    let cache = Cache::default();
+    let cache = Cache::new(config.cache.local.as_deref().map(LocalStore::at), None);
     let mut recalled = if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan).await };
     let is_left_out = |target: usize| config.pods == Pods::None || recalled.images[target].is_some();
     plan.leave_out(is_left_out, config.parallelism);

@@ -9,11 +9,13 @@ use super::Exit;
 use super::access::AccessArgs;
 use super::database::{AdvisoriesArgs, TransportArgs};
 use super::errors::Explained;
+use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
 use super::ui::{self, Progress};
 use crate::cluster::{self, Connection, Scope};
 use crate::plan::Read;
-use crate::scan::{KeepJobs, Pods, ReadConfig, ScanConfig, scan};
+use crate::records::Origin;
+use crate::scan::{CacheConfig, KeepJobs, Pods, ReadConfig, ScanConfig, scan};
 use crate::workload::WorkloadRef;
 
 /// The published scanner image of this version.
@@ -32,6 +34,8 @@ pub(super) struct ScanArgs {
     reading: ReadArgs,
     #[command(flatten)]
     transport: TransportArgs,
+    #[command(flatten)]
+    records: RecordsArgs,
 }
 
 /// What is looked at.
@@ -79,6 +83,17 @@ pub(super) struct ReadArgs {
     /// ServiceAccount of the scanner pods
     #[arg(long, value_name = "NAME")]
     service_account: Option<String>,
+    /// Where lists of packages are kept, so that an image is read once: local in the user's cache on this machine, none
+    /// nowhere
+    #[arg(
+        long,
+        value_name = "WHERE",
+        default_value = "local",
+        env = "CLARITY_SBOM_CACHE",
+        hide_env_values = true,
+        hide_possible_values = true
+    )]
+    cache: CachePlace,
     /// Read again what was read before
     #[arg(long)]
     refresh: bool,
@@ -96,6 +111,12 @@ enum How {
     Volume,
     Stream,
     Pull,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CachePlace {
+    Local,
+    None,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -150,6 +171,7 @@ impl ReadArgs {
             scanner_image,
             scanner_pull_secret,
             service_account,
+            cache,
             refresh,
             no_pods,
             keep_jobs,
@@ -175,6 +197,12 @@ impl ReadArgs {
                 Keep::Failed => KeepJobs::Failed,
                 Keep::Always => KeepJobs::Always,
             },
+            cache: CacheConfig {
+                // Without a home folder nothing is kept.
+                local: dirs::cache_dir()
+                    .filter(|_| cache == CachePlace::Local)
+                    .map(|folder| folder.join("kubectl-clarity").join("sboms")),
+            },
             refresh,
             pods: if no_pods { Pods::None } else { Pods::Start },
         }
@@ -183,10 +211,12 @@ impl ReadArgs {
 
 /// Completes the flags and runs the scan.
 pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
-    let ScanArgs { scope, result, advisories, reading, transport } = args;
+    let ScanArgs { scope, result, advisories, reading, transport, records } = args;
     let registry_ca = transport.certificates()?;
     let advisories = advisories.complete(transport)?;
     let place = result.open()?;
+    // Without a home folder there is none for records either, and a scan does not need one.
+    let records = records.folder().ok();
     let connection = cluster::connect(&access.complete()).await?;
     let reading = reading.complete(scope, registry_ca, &connection);
     let config = ScanConfig { reading, advisories, texts: place.texts() };
@@ -195,7 +225,13 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     let progress = Progress::start(verbosity);
     let result = scan(&connection, &config, &stop, &|update| progress.update(update)).await;
     progress.end();
-    place.show(result.map_err(|error| Explained::of_scan(&error, &connection.server))?)
+    let report = result.map_err(|error| Explained::of_scan(&error, &connection.server))?;
+    // Whole, whatever is shown of it, and before the rules of today are applied.
+    let origin = Origin { who: Some(connection.requester.clone()), server: Some(connection.server.clone()) };
+    if let Some(folder) = records {
+        reports::keep(&report, origin, &folder);
+    }
+    place.show(report)
 }
 
 #[cfg(test)]

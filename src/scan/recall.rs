@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 
 use super::coordinate::{ImageResult, Whole};
-use crate::cache::{About, Cache, Entry};
+use crate::cache::{About, Cache, Entry, Got};
 use crate::cluster;
 use crate::image::{Digest, ImageKey, Platform};
+use crate::packages;
 use crate::plan::{ScanPlan, Target};
 use crate::report::ReadBy;
 use crate::sbom::cyclonedx;
@@ -48,7 +49,7 @@ pub(super) async fn keep(cache: &Cache, plan: &ScanPlan, ends: &[ImageResult]) -
 pub(super) async fn recall(cache: &Cache, plan: &ScanPlan) -> Recalled {
     let keys: Vec<Option<ImageKey>> = plan.targets.iter().map(key).collect();
     let wanted: Vec<ImageKey> = keys.iter().flatten().cloned().collect();
-    let (entries, mut notes) = cache.get(&wanted).await;
+    let Got { entries, mut notes } = cache.get(&wanted, Some(&packages::analysers())).await;
     let image = |key: Option<ImageKey>| {
         let key = key?;
         let entry = entries.iter().find(|entry| entry.about.key == key)?;

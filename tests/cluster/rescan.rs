@@ -20,7 +20,10 @@ fn namespace(topic: &str) -> Namespace {
 /// Scans with a cache of its own on this machine.
 fn scan(namespace: &Namespace, folder: &tempfile::TempDir, flags: &[&str]) -> Ended {
     let folder = folder.path().display().to_string();
-    Plugin::scan(&["-n", &namespace.name, "--cache", "local"]).variable("XDG_CACHE_HOME", &folder).with(flags).run()
+    Plugin::scan(&["-n", &namespace.name, "--cache", "local"])
+        .variable("XDG_CACHE_HOME", &folder)
+        .with(flags)
+        .run()
 }
 
 fn states(report: &Value) -> Vec<&str> {
@@ -31,7 +34,8 @@ fn states(report: &Value) -> Vec<&str> {
 /// What was found, without how it was come by.
 fn findings(report: &Value) -> Vec<Value> {
     let images = report["images"].as_array().expect("a list").iter();
-    let of_image = |image: &Value| json!([image["reference"], image["packages"], image["distro"], image["findings"]]);
+    let of_image =
+        |image: &Value| json!([image["reference"], image["packages"], image["distro"], image["findings"]]);
     images.map(of_image).collect()
 }
 
@@ -82,7 +86,8 @@ fn damaged_entry_is_named_and_made_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     scan(&namespace, &folder, &[]).code(0);
     let sboms = folder.path().join("kubectl-clarity/sboms");
-    let files: Vec<_> = std::fs::read_dir(&sboms).expect("a folder").map(|file| file.expect("a file").path()).collect();
+    let files: Vec<_> =
+        std::fs::read_dir(&sboms).expect("a folder").map(|file| file.expect("a file").path()).collect();
     let sboms: Vec<_> = files.iter().filter(|path| path.is_file()).collect();
     assert_eq!(sboms.len(), 2, "{files:?}");
     let mut bytes = std::fs::read(sboms[0]).expect("an entry");
@@ -93,8 +98,11 @@ fn damaged_entry_is_named_and_made_anew() {
     let mut states = states(&report);
     states.sort_unstable();
     assert_eq!(states, ["cached", "scanned"]);
-    let notes = report["notes"].as_array().expect("a list").iter().filter_map(Value::as_str).collect::<String>();
+    let notes =
+        report["notes"].as_array().expect("a list").iter().filter_map(Value::as_str).collect::<String>();
     assert!(notes.contains("damaged") || notes.contains("cannot be"), "{notes}");
     let report = scan(&namespace, &folder, &[]).code(0).report();
-    assert!(report["containers"].as_array().expect("a list").iter().all(|container| container["state"] == "cached"));
+    assert!(
+        report["containers"].as_array().expect("a list").iter().all(|container| container["state"] == "cached")
+    );
 }
