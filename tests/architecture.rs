@@ -40,12 +40,14 @@ const MODULES: &[(&str, &[&str])] = &[
         "scan",
         &[
             "advisories",
+            "cache",
             "cluster",
             "coverage",
             "database",
             "facts",
             "image",
             "job",
+            "packages",
             "plan",
             "report",
             "sbom",
@@ -91,7 +93,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("oci_client", &["image", "registry"]),
     ("dirs", &["cli"]),
     ("zip", &["advisories"]),
-    ("serde_saphyr", &["report"]),
+    ("serde_saphyr", &["cli", "report"]),
     ("globset", &["report"]),
 ];
 
