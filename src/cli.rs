@@ -3,9 +3,14 @@
 mod access;
 mod database;
 mod db;
+mod diff;
 mod errors;
 pub mod image;
+mod input;
 mod match_sbom;
+mod plan;
+mod report;
+mod reports;
 mod result;
 mod rules;
 mod scan;
@@ -38,8 +43,14 @@ struct Cli {
 enum Command {
     /// Scan the images that run in a namespace or in the whole cluster
     Scan(Box<scan::ScanArgs>),
+    /// Say what a scan would read, how and where; create nothing
+    Plan(Box<plan::PlanArgs>),
     /// Hold bills of materials in files against advisories; no cluster is needed
     Match(Box<match_sbom::MatchArgs>),
+    /// Show what an earlier scan found, once more or in another form
+    Report(Box<report::ReportArgs>),
+    /// Say what is new and what is fixed from one scan to another
+    Diff(Box<diff::DiffArgs>),
     /// Bring advisories to this machine, and say which there are
     Db(Box<db::DbArgs>),
     /// Put the scanner's image into a registry or a file
@@ -86,7 +97,10 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Scan(args) => scan::run(*args, cli.access, cli.verbosity).await,
+        Command::Plan(args) => plan::run(*args, cli.access).await,
         Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
+        Command::Report(args) => report::run(*args),
+        Command::Diff(args) => diff::run(*args),
         Command::Db(args) => db::run(*args).await,
         Command::Image(args) => image(args).await,
         Command::Version => {

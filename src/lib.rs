@@ -66,6 +66,7 @@ pub mod package;
 pub mod packages;
 mod part_file;
 pub mod plan;
+pub mod records;
 pub mod registry;
 pub mod report;
 pub mod sbom;

@@ -1,6 +1,7 @@
 //! The result of a scan as one value. Renderers stand beside it and add nothing to it.
 
 pub mod counts;
+pub mod diff;
 mod filter;
 pub mod ignore;
 pub mod json;
@@ -125,6 +126,31 @@ pub enum ReadBy {
     },
     /// Streamed from its registry.
     Stream,
+    /// It was not: its SBOM was at hand.
+    Cache {
+        /// When that was made, RFC 3339.
+        created: String,
+    },
+}
+
+impl ImageReport {
+    /// An image of which nothing is known but what became of it.
+    #[must_use]
+    pub fn unread(state: State) -> Self {
+        Self {
+            reference: None,
+            digest: None,
+            platform: None,
+            state,
+            read_by: None,
+            distro: None,
+            packages: 0,
+            findings: Vec::new(),
+            not_shown: 0,
+            without_data: Vec::new(),
+            end_of_life: None,
+        }
+    }
 }
 
 impl Report {

@@ -33,6 +33,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "severity"]),
+    ("records", &["coverage", "report"]),
     ("database", &["advisories", "image", "mirror", "registry"]),
     ("documents", &["advisories", "coverage", "report", "sbom"]),
     (
@@ -63,6 +64,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "job",
             "mirror",
             "plan",
+            "records",
             "registry",
             "report",
             "sbom",

@@ -24,8 +24,23 @@ fn help_of_scan() {
 }
 
 #[test]
+fn help_of_plan() {
+    insta::assert_snapshot!(plugin(&["plan", "--help"]));
+}
+
+#[test]
 fn help_of_match() {
     insta::assert_snapshot!(plugin(&["match", "--help"]));
+}
+
+#[test]
+fn help_of_report() {
+    insta::assert_snapshot!(plugin(&["report", "--help"]));
+}
+
+#[test]
+fn help_of_diff() {
+    insta::assert_snapshot!(plugin(&["diff", "--help"]));
 }
 
 #[test]
@@ -70,6 +85,7 @@ fn no_line_of_help_is_wider_than_a_terminal() {
     for arguments in [
         &["--help"][..],
         &["scan", "--help"],
+        &["plan", "--help"],
         &["match", "--help"],
         &["image", "push", "--help"],
         &["image", "save", "--help"],
@@ -77,6 +93,8 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["db", "push", "--help"],
         &["db", "export", "--help"],
         &["db", "import", "--help"],
+        &["report", "--help"],
+        &["diff", "--help"],
     ] {
         for line in plugin(arguments).lines() {
             assert!(line.chars().count() <= 80, "{line:?}");
@@ -95,7 +113,12 @@ fn flags_of_the_readme(section: &str) -> Vec<String> {
 
 #[test]
 fn every_flag_that_the_readme_names_is_one_of_its_command_and_the_other_way_round() {
-    for (command, section) in [("scan", "Scan"), ("match", "Match a bill of materials")] {
+    for (command, section) in [
+        ("scan", "Scan"),
+        ("match", "Match a bill of materials"),
+        ("report", "Earlier scans"),
+        ("diff", "What has changed"),
+    ] {
         let named: Vec<String> = flags_of_the_readme(section);
         let named: Vec<&str> = named.iter().flat_map(|cell| words_with_dashes(cell)).collect();
         let page = plugin(&[command, "--help"]);

@@ -5,12 +5,15 @@ use std::io::Write as _;
 
 use super::Exit;
 use super::image::ImageError;
+use super::input::InputError;
 use super::match_sbom::FileError;
+use super::reports::ReportError;
 use super::rules::RuleError;
 use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
 use crate::database::DatabaseError;
 use crate::job::CleanUpError;
 use crate::mirror::MirrorError;
+use crate::records::RecordError;
 use crate::registry::{FetchError, PullError};
 use crate::report::ignore::IgnoreError;
 use crate::report::text::sanitize;
@@ -167,10 +170,10 @@ impl From<FileError> for Explained {
     fn from(error: FileError) -> Self {
         let explained = Self::of(&error);
         match &error {
-            FileError::Directory(path) => {
-                explained.hint(format!("name the files in it: kubectl clarity match {}/*.json", path.display()))
+            FileError::Input(InputError::Directory(path)) => {
+                explained.hint(format!("name the files in it: {}/*.json", path.display()))
             }
-            FileError::Open { .. } => explained,
+            FileError::Input(InputError::Open { .. }) => explained,
             FileError::Document { source, .. } => match source {
                 ReadError::Form(_) | ReadError::Format | ReadError::Version { .. } => {
                     explained.hint(WRITE_JSON_1).hint(WRITE_JSON_2)
@@ -183,6 +186,26 @@ impl From<FileError> for Explained {
                     explained.hint("write one document for each image, without the list of files")
                 }
             },
+        }
+    }
+}
+
+impl From<ReportError> for Explained {
+    fn from(error: ReportError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            ReportError::Record(RecordError::None(_)) => {
+                explained.hint("a scan leaves one: kubectl clarity scan")
+            }
+            ReportError::Record(
+                RecordError::Unknown { .. } | RecordError::Ambiguous { .. } | RecordError::Damaged { .. },
+            ) => explained.hint("see which there are: kubectl clarity report --list"),
+            ReportError::Before(_) => explained
+                .hint("name both: kubectl clarity diff BEFORE AFTER")
+                .hint("see which there are: kubectl clarity report --list"),
+            ReportError::Document { .. } => explained
+                .hint("a report in a file is written by: kubectl clarity scan -o json --output-file FILE"),
+            ReportError::Input(_) | ReportError::Record(_) => explained,
         }
     }
 }

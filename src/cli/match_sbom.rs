@@ -1,7 +1,5 @@
 //! `kubectl clarity match`.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -12,6 +10,7 @@ use jiff::tz::TimeZone;
 use super::Exit;
 use super::database::{AdvisoriesArgs, TransportArgs};
 use super::errors::Explained;
+use super::input::{self, InputError};
 use super::result::ResultArgs;
 use super::transfer::Transfer;
 use super::ui;
@@ -19,7 +18,7 @@ use crate::cluster;
 use crate::documents::{self, Given};
 use crate::image::Digest;
 use crate::report::ScanInfo;
-use crate::sbom::{self, MAX_BYTES, ReadError};
+use crate::sbom::{self, Document, MAX_BYTES, ReadError};
 
 /// Flags of `match`.
 #[derive(Debug, Args)]
@@ -38,16 +37,9 @@ pub(super) struct MatchArgs {
 /// A file that gives no bill of materials.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {
-    /// There is none, or it cannot be read.
-    #[error("cannot read {}", .path.display())]
-    Open {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    /// It is a directory.
-    #[error("cannot read {}: it is a directory", .0.display())]
-    Directory(PathBuf),
+    /// It cannot be read.
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// It holds something else.
     #[error("cannot read {} as a bill of materials", .path.display())]
     Document {
@@ -67,11 +59,9 @@ pub(super) async fn run(args: MatchArgs, verbosity: u8) -> Result<Exit, Explaine
     let mut given = Vec::new();
     let mut digests = String::new();
     for path in &files {
-        let bytes = read_file(path)?;
-        let document = sbom::read(&bytes)
-            .map_err(|source| FileError::Document { path: shown(path).to_owned(), source })?;
+        let (bytes, document) = read_document(path)?;
         digests.push_str(Digest::of(&bytes).hex());
-        given.push(Given { file: shown(path).display().to_string(), document });
+        given.push(Given { file: input::shown(path).display().to_string(), document });
     }
     // Only now, so that a result may go where a document came from.
     let place = result.open()?;
@@ -120,29 +110,10 @@ impl Stage {
     }
 }
 
-/// What a file is called to people.
-fn shown(path: &Path) -> &Path {
-    if is_stdin(path) { Path::new("standard input") } else { path }
-}
-
-fn is_stdin(path: &Path) -> bool {
-    path == Path::new("-")
-}
-
-/// The bytes of a file, of which no more are read than a document may have, and one to tell that there are more.
-fn read_file(path: &Path) -> Result<Vec<u8>, FileError> {
-    let wrong = |source| FileError::Open { path: shown(path).to_owned(), source };
-    let input: Box<dyn Read> = if is_stdin(path) {
-        Box::new(io::stdin().lock())
-    } else {
-        let file = File::open(path).map_err(wrong)?;
-        if file.metadata().map_err(wrong)?.is_dir() {
-            return Err(FileError::Directory(path.to_owned()));
-        }
-        Box::new(file)
-    };
-    let most = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::new();
-    input.take(most).read_to_end(&mut bytes).map_err(wrong)?;
-    Ok(bytes)
+/// Reads a document, and gives its bytes too.
+pub(super) fn read_document(path: &Path) -> Result<(Vec<u8>, Document), FileError> {
+    let bytes = input::read(path, MAX_BYTES)?;
+    let wrong = |source| FileError::Document { path: input::shown(path).to_owned(), source };
+    let document = sbom::read(&bytes).map_err(wrong)?;
+    Ok((bytes, document))
 }

@@ -12,6 +12,7 @@ use super::errors::Explained;
 use super::rules;
 use super::ui::{self, Color};
 use crate::advisories::matching::Texts;
+use crate::report::diff::{self, Diff};
 use crate::report::ignore::RuleSet;
 use crate::report::table::{self, TableOptions};
 use crate::report::{Filter, Report, Threshold, json};
@@ -118,21 +119,56 @@ impl ResultPlace {
 
     /// Shows a report and judges it; all of it, whatever is shown.
     pub(super) fn show(self, report: Report) -> Result<Exit, Explained> {
+        let report = self.suppressed(report);
+        let verdict = self.verdict(&report, |threshold| report.exceeds(threshold));
+        let report = report.filtered(self.filter.clone());
+        self.write(|| json::render(&report), |options| table::render(&report, options))?;
+        Ok(verdict.say(""))
+    }
+
+    /// Shows what has changed from one report to another. Of the findings only the new ones are judged.
+    pub(super) fn show_diff(self, before: Report, after: Report) -> Result<Exit, Explained> {
+        let (before, after) = (self.suppressed(before), self.suppressed(after));
+        let whole = Diff::between(before.clone(), after.clone());
+        let verdict = self.verdict(&after, |threshold| whole.exceeds(threshold));
+        let shown = if self.filter.is_open() {
+            whole
+        } else {
+            Diff::between(before.filtered(self.filter.clone()), after.filtered(self.filter.clone()))
+        };
+        self.write(|| shown.json(), |options| diff::table(&shown, options))?;
+        Ok(verdict.say("new "))
+    }
+
+    /// The report with the findings marked that the rules say to ignore.
+    fn suppressed(&self, report: Report) -> Report {
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        let report = report.suppressed(&self.rules, today);
-        let verdict = Verdict::of(&report, self.fail_on, self.allow_incomplete);
-        let report = report.filtered(self.filter);
+        report.suppressed(&self.rules, today)
+    }
+
+    fn verdict(&self, report: &Report, exceeds: impl Fn(Threshold) -> bool) -> Verdict {
+        Verdict {
+            is_incomplete: !report.is_complete() && !self.allow_incomplete,
+            exceeded: self.fail_on.filter(|threshold| exceeds(*threshold)),
+        }
+    }
+
+    /// Writes a result in the form that was asked for.
+    pub(super) fn write(
+        self,
+        json: impl FnOnce() -> String,
+        table: impl FnOnce(&TableOptions) -> String,
+    ) -> Result<(), Explained> {
         let to_terminal = self.file.is_none() && std::io::stdout().is_terminal();
         let text = match self.format {
-            Format::Json => json::render(&report),
+            Format::Json => json(),
             Format::Table => {
                 let width = if to_terminal { ui::terminal_width() } else { None };
                 let color = self.color.enabled(to_terminal);
-                table::render(&report, &TableOptions { width, color, all: self.all })
+                table(&TableOptions { width, color, all: self.all })
             }
         };
-        ui::data(self.file, &text)?;
-        Ok(verdict.say())
+        ui::data(self.file, &text)
     }
 }
 
@@ -143,22 +179,15 @@ struct Verdict {
 }
 
 impl Verdict {
-    fn of(report: &Report, fail_on: Option<Threshold>, allow_incomplete: bool) -> Self {
-        Self {
-            is_incomplete: !report.is_complete() && !allow_incomplete,
-            exceeded: fail_on.filter(|threshold| report.exceeds(*threshold)),
-        }
-    }
-
     /// The exit code, and the reason for it on stderr when it is not 0. Both reasons are said when both hold.
-    fn say(&self) -> Exit {
+    fn say(&self, which: &str) -> Exit {
         if self.is_incomplete {
             ui::say(
                 "not everything in scope could be read and matched, see Coverage (--allow-incomplete accepts it)",
             );
         }
         if let Some(threshold) = self.exceeded {
-            ui::say(&format!("there are {threshold} (--fail-on)"));
+            ui::say(&format!("there are {which}{threshold} (--fail-on)"));
         }
         match (self.exceeded, self.is_incomplete) {
             (Some(_), _) => Exit::Threshold,

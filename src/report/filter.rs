@@ -33,6 +33,16 @@ impl Filter {
         self.shows(finding.severity) && (finding.fixed.is_some() || !self.only_fixed)
     }
 
+    /// What passes both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let severities = match (self.severities, other.severities) {
+            (Some(own), Some(other)) => Some(own.intersection(&other).copied().collect()),
+            (own, other) => own.or(other),
+        };
+        Self { severities, only_fixed: self.only_fixed || other.only_fixed }
+    }
+
     /// The flags that leave something out: `--severity, --only-fixed`.
     pub(super) fn flags(&self) -> String {
         let flags = [("--severity", self.severities.is_some()), ("--only-fixed", self.only_fixed)];
@@ -42,7 +52,7 @@ impl Filter {
 }
 
 impl Report {
-    /// The report with the findings that a filter shows; each image counts those that are not.
+    /// The report with the findings that a filter shows, of those that are in it; each image counts those that are not.
     #[must_use]
     pub fn filtered(mut self, filter: Filter) -> Self {
         for image in &mut self.images {
@@ -51,7 +61,7 @@ impl Report {
             image.findings.retain(|finding| finding.ignored.is_some() || filter.passes(finding));
             image.not_shown += found - image.findings.len();
         }
-        self.filter = filter;
+        self.filter = self.filter.and(filter);
         self
     }
 
@@ -90,6 +100,20 @@ mod tests {
         let fixed_high = Filter { only_fixed: true, ..only(&[High]) };
         assert_eq!(fixed_high.flags(), "--severity, --only-fixed");
         assert_eq!(shown(fixed_high), (vec![High], 4));
+    }
+
+    #[test]
+    fn a_second_filter_brings_nothing_back() {
+        use Severity::{Critical, High, Low};
+        let only =
+            |list: &[Severity]| Filter { severities: Some(list.iter().copied().collect()), only_fixed: false };
+        let report = report(&[(Critical, false), (High, true), (High, false), (Low, true)]);
+        let report = report
+            .filtered(only(&[Critical, High]))
+            .filtered(Filter { only_fixed: true, ..only(&[High, Low]) });
+        assert_eq!(report.filter, Filter { only_fixed: true, ..only(&[High]) });
+        assert_eq!((report.images[0].findings.len(), report.not_shown()), (1, 3));
+        assert_eq!(report.clone().filtered(Filter::default()), report);
     }
 
     #[test]

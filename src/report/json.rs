@@ -1,15 +1,40 @@
-//! The report as JSON: the value itself, and what one would otherwise have to compute from it with `jq`.
+//! The report as JSON: the value itself, and what one would otherwise have to compute from it with `jq`. It can be read back.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::counts::Counts;
 use super::text::is_unsafe;
 use super::workloads::WorkloadReport;
-use super::{AdvisoryInfo, ContainerReport, Coverage, Filter, ImageReport, Report, ScanInfo};
+use super::{AdvisoryInfo, ContainerReport, Coverage, Filter, ImageReport, REPORT_VERSION, Report, ScanInfo};
 use crate::severity::Severity;
+
+/// Largest report that is read, in bytes: some 200,000 findings.
+pub const MAX_BYTES: usize = 256 << 20;
+
+/// A report that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is larger than those that are read.
+    #[error("the report has more than the {} MiB that are read", MAX_BYTES >> 20)]
+    TooLarge,
+    /// It is no JSON.
+    #[error("the report is no JSON")]
+    Syntax(#[source] serde_json::Error),
+    /// It is JSON of another kind.
+    #[error("this JSON is no report of kubectl clarity")]
+    Format(#[source] serde_json::Error),
+    /// A later version of this program made it.
+    #[error(
+        "the report has version {0} of its form, of which {REPORT_VERSION} is known: a later kubectl clarity made it"
+    )]
+    Version(u32),
+    /// It refers to what is not in it.
+    #[error("the report contradicts itself: a container runs image {0}, which is not in it")]
+    Contradiction(usize),
+}
 
 /// A [`Report`] with two computed members; a reader of reports ignores them.
 #[derive(Serialize)]
@@ -90,8 +115,38 @@ pub fn render(report: &Report) -> String {
     text
 }
 
+/// The member by which a report is known.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+/// Reads what [`render`] wrote, or a [`Report`] alone; other members are left.
+///
+/// # Errors
+/// It is something else, damaged, or too large.
+pub fn read(bytes: &[u8]) -> Result<Report, ReadError> {
+    if bytes.len() > MAX_BYTES {
+        return Err(ReadError::TooLarge);
+    }
+    let wrong = |error: serde_json::Error| match error.classify() {
+        serde_json::error::Category::Data => ReadError::Format(error),
+        _ => ReadError::Syntax(error),
+    };
+    let Version { version } = serde_json::from_slice(bytes).map_err(wrong)?;
+    if version > REPORT_VERSION {
+        return Err(ReadError::Version(version));
+    }
+    let report: Report = serde_json::from_slice(bytes).map_err(wrong)?;
+    let mut indexes = report.containers.iter().filter_map(|container| container.image_index);
+    match indexes.find(|index| *index >= report.images.len()) {
+        Some(index) => Err(ReadError::Contradiction(index)),
+        None => Ok(report),
+    }
+}
+
 /// Escapes characters that can only stand in strings here, since the syntax of JSON is ASCII.
-fn escape(json: &str) -> String {
+pub(super) fn escape(json: &str) -> String {
     let mut text = String::with_capacity(json.len() + 1);
     for c in json.chars() {
         if c != '\n' && is_unsafe(c) {
@@ -208,6 +263,23 @@ mod tests {
 
     #[test]
     fn what_was_rendered_reads_back_as_the_same_report() {
-        assert_eq!(serde_json::from_str::<Report>(&render(&report())).expect("a report"), report());
+        assert_eq!(read(render(&report()).as_bytes()).expect("a report"), report());
+    }
+
+    #[test]
+    fn what_is_no_report_says_why() {
+        let with = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut json = serde_json::to_value(report()).expect("JSON");
+            change(&mut json);
+            read(json.to_string().as_bytes()).expect_err("no report").to_string()
+        };
+        assert_eq!(
+            with(&|json| json["containers"][0]["image_index"] = 3.into()),
+            "the report contradicts itself: a container runs image 3, which is not in it"
+        );
+        assert!(with(&|json| json["version"] = 9.into()).starts_with("the report has version 9 "));
+        let foreign = with(&|json| *json = serde_json::json!({"version": 1, "bomFormat": "CycloneDX"}));
+        assert_eq!(foreign, "this JSON is no report of kubectl clarity");
+        assert_eq!(read(b"{").expect_err("cut off").to_string(), "the report is no JSON");
     }
 }

@@ -4,9 +4,9 @@
 //! severity is a word and at most additionally a colour.
 
 mod coverage;
-mod findings;
-mod grid;
-mod overview;
+pub(super) mod findings;
+pub(super) mod grid;
+pub(super) mod overview;
 mod suppressed;
 
 use super::Report;

@@ -34,7 +34,8 @@ pub enum ThresholdError {
 }
 
 impl Threshold {
-    fn is_met(self, finding: &Finding) -> bool {
+    /// Whether a finding is too bad.
+    pub(super) fn is_met(self, finding: &Finding) -> bool {
         finding.ignored.is_none()
             && self.severity.is_none_or(|least| finding.severity >= least)
             && (finding.fixed.is_some() || !self.only_fixable)

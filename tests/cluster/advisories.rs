@@ -15,6 +15,7 @@ fn scan(db: &str, flags: &[&str]) -> Ended {
     Plugin::new(&["scan", "-n", "shop", "-o", "json", "--scanner-image", &environment.private_scanner])
         .with(&["--registry-ca", &environment.registry_ca])
         .variable("CLARITY_DB", db)
+        .variable("CLARITY_OFFLINE", "no")
         .with(flags)
         .run()
         .code(4)

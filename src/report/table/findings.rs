@@ -15,7 +15,7 @@ const PACKAGES: usize = 3;
 const USERS: usize = 8;
 
 /// One line of the table: a vulnerability in all binary packages of a source that it affects alike.
-struct Row<'a> {
+pub(in crate::report) struct Row<'a> {
     first: &'a Finding,
     packages: Vec<String>,
 }
@@ -53,24 +53,11 @@ fn section(report: &Report, index: usize, image: &ImageReport, options: TableOpt
 
     // Who asked for negligible ones by name wants to see them.
     let folds = !options.all && report.filter.severities.is_none();
-    let is_folded = |finding: &Finding| {
-        folds
-            && finding.severity == Severity::Negligible
-            && finding.fixed.is_none()
-            && finding.exploited.is_none()
-    };
+    let is_folded = |finding: &Finding| folds && is_minor(finding);
     let (folded, shown): (Vec<_>, Vec<_>) = image.counted().partition(|finding| is_folded(finding));
     if !shown.is_empty() {
         let with_epss = shown.iter().any(|finding| finding.epss.is_some());
-        let mut columns = vec![("SEVERITY", Column::Fixed), ("VULNERABILITY", Column::Fixed)];
-        if with_epss {
-            columns.push(("EPSS", Column::Number));
-        }
-        columns.extend([
-            ("PACKAGE", Column::Flexible),
-            ("INSTALLED", Column::Preferred),
-            ("FIXED IN", Column::Preferred),
-        ]);
+        let columns = columns(None, with_epss);
         let rows = rows(&shown).iter().map(|row| row.cells(with_epss, options)).collect();
         text.push_str(&grid(&columns, rows, options));
     }
@@ -84,6 +71,21 @@ fn section(report: &Report, index: usize, image: &ImageReport, options: TableOpt
         ));
     }
     text
+}
+
+/// Whether it is only listed for who asks.
+pub(in crate::report) fn is_minor(finding: &Finding) -> bool {
+    finding.severity == Severity::Negligible && finding.fixed.is_none() && finding.exploited.is_none()
+}
+
+/// The columns of findings, with one more before them where there is something to say.
+pub(in crate::report) fn columns(first: Option<&'static str>, with_epss: bool) -> Vec<(&'static str, Column)> {
+    let first = first.map(|head| (head, Column::Fixed));
+    let epss = with_epss.then_some(("EPSS", Column::Number));
+    let fixed = [("SEVERITY", Column::Fixed), ("VULNERABILITY", Column::Fixed)];
+    let flexible =
+        [("PACKAGE", Column::Flexible), ("INSTALLED", Column::Preferred), ("FIXED IN", Column::Preferred)];
+    first.into_iter().chain(fixed).chain(epss).chain(flexible).collect()
 }
 
 /// Since when, and by whom, the findings are exploited that are.
@@ -145,7 +147,8 @@ fn users(report: &Report, index: usize, options: TableOptions) -> String {
     first_of(&users, if options.all { usize::MAX } else { USERS })
 }
 
-fn rows<'a>(findings: &[&'a Finding]) -> Vec<Row<'a>> {
+/// The lines for findings, in their order.
+pub(in crate::report) fn rows<'a>(findings: &[&'a Finding]) -> Vec<Row<'a>> {
     let mut rows: Vec<Row<'a>> = Vec::new();
     let mut places: BTreeMap<_, usize> = BTreeMap::new();
     for finding in findings {
@@ -163,7 +166,8 @@ fn rows<'a>(findings: &[&'a Finding]) -> Vec<Row<'a>> {
 }
 
 impl Row<'_> {
-    fn cells(&self, with_epss: bool, options: TableOptions) -> Vec<comfy_table::Cell> {
+    /// The cells of [`columns`].
+    pub(in crate::report) fn cells(&self, with_epss: bool, options: TableOptions) -> Vec<comfy_table::Cell> {
         let Self { first, packages } = self;
         let packages = first_of(packages, if options.all { usize::MAX } else { PACKAGES });
         let fix_state = || first.fix_state.as_ref().map(|state| state.state.as_str());

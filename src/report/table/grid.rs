@@ -15,7 +15,7 @@ const LEAST: usize = 10;
 
 /// How a column behaves when there is not room for all.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Column {
+pub(in crate::report) enum Column {
     /// As wide as its content.
     Fixed,
     /// As wide as its content, which are numbers.
@@ -27,12 +27,12 @@ pub(super) enum Column {
 }
 
 /// A cell with text of anyone.
-pub(super) fn cell(text: &str) -> Cell {
+pub(in crate::report) fn cell(text: &str) -> Cell {
     Cell::new_owned(sanitize(text))
 }
 
 /// A severity by its word, and what else is to be marked, coloured if cells are styled at all.
-pub(super) fn severity_cell(severity: Severity, mark: Option<&str>, options: TableOptions) -> Cell {
+pub(in crate::report) fn severity_cell(severity: Severity, mark: Option<&str>, options: TableOptions) -> Cell {
     // Where there is little room the mark stands below, so that the other columns keep theirs.
     let is_narrow = options.width.is_some_and(|width| width < ROOMY);
     let cell = match mark {
@@ -50,7 +50,11 @@ pub(super) fn severity_cell(severity: Severity, mark: Option<&str>, options: Tab
 }
 
 /// Renders rows; each line ends with a line feed and none with blanks.
-pub(super) fn grid(columns: &[(&str, Column)], rows: Vec<Vec<Cell>>, options: TableOptions) -> String {
+pub(in crate::report) fn grid(
+    columns: &[(&str, Column)],
+    rows: Vec<Vec<Cell>>,
+    options: TableOptions,
+) -> String {
     let has_room = has_room(columns, &rows, options);
     let mut table = Table::new();
     table.load_style(NOTHING).force_no_tty();

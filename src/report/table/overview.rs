@@ -129,7 +129,8 @@ fn document_or_image(report: &Report) -> &'static str {
     if report.is_of_documents() { "document" } else { "image" }
 }
 
-fn by_severity(counts: &Counts) -> String {
+/// `: 1 critical, 2 high; 2 fixable`
+pub(in crate::report) fn by_severity(counts: &Counts) -> String {
     if counts.total() == 0 {
         return String::new();
     }
