@@ -9,6 +9,7 @@
 //! is named, dropped and made anew.
 
 pub mod budget;
+mod config_map;
 mod form;
 mod layered;
 mod local;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::cluster::ApiError;
 use crate::image::{Digest, ImageKey, Reference};
 
+pub use config_map::{BUDGET, ConfigMapStore, STATE_NAMESPACE, state_namespace};
 pub use layered::{Cache, Got};
 pub use local::LocalStore;
 

@@ -80,8 +80,8 @@ const MODULES: &[(&str, &[&str])] = &[
 /// Large crates and the modules that may name them: everything else knows neither the cluster, nor the network, nor
 /// the terminal.
 const CRATES: &[(&str, &[&str])] = &[
-    ("kube", &["cluster", "job"]),
-    ("k8s_openapi", &["cluster", "job"]),
+    ("kube", &["cache", "cluster", "job"]),
+    ("k8s_openapi", &["cache", "cluster", "job"]),
     ("reqwest", &["mirror", "registry"]),
     (
         "tokio",

@@ -9,6 +9,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::cache::tests::{entry, key, remade};
 
+/// What somebody does to a file.
+type Damaging<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+
 fn folder_at(path: &Path) -> Folder {
     Folder::new(path.to_owned(), LIMITS)
 }
@@ -77,7 +80,7 @@ fn what_is_no_entry_of_its_name_is_named_and_may_be_made_anew() {
     let folder = folder_at(place.path());
     let (one, two) = (entry(1, "linux/amd64"), entry(2, "linux/amd64"));
     let path = folder.path().join(format!("{}.sbom", form_name(&one)));
-    let damages: [(&str, &dyn Fn(&[u8]) -> Vec<u8>); 6] = [
+    let damages: [(&str, Damaging<'_>); 6] = [
         ("what it says of itself cannot be read", &|_| Vec::new()),
         ("bytes in the place of", &|good| good[..good.len() - 1].to_vec()),
         ("bytes in the place of", &|good| [good, b"x"].concat()),
