@@ -32,7 +32,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("cache", &["cluster", "image"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
-    ("report", &["coverage", "finding", "image", "package", "severity"]),
+    ("report", &["coverage", "finding", "image", "package", "sbom", "severity"]),
     ("records", &["coverage", "report"]),
     ("database", &["advisories", "image", "mirror", "registry"]),
     ("documents", &["advisories", "coverage", "report", "sbom"]),

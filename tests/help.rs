@@ -44,6 +44,11 @@ fn help_of_diff() {
 }
 
 #[test]
+fn help_of_sbom() {
+    insta::assert_snapshot!(plugin(&["sbom", "--help"]));
+}
+
+#[test]
 fn help_of_db() {
     for (name, arguments) in [
         ("db", &["db", "--help"][..]),
@@ -95,6 +100,7 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["db", "import", "--help"],
         &["report", "--help"],
         &["diff", "--help"],
+        &["sbom", "--help"],
     ] {
         for line in plugin(arguments).lines() {
             assert!(line.chars().count() <= 80, "{line:?}");
@@ -118,6 +124,7 @@ fn every_flag_that_the_readme_names_is_one_of_its_command_and_the_other_way_roun
         ("match", "Match a bill of materials"),
         ("report", "Earlier scans"),
         ("diff", "What has changed"),
+        ("sbom", "Show a bill of materials"),
     ] {
         let named: Vec<String> = flags_of_the_readme(section);
         let named: Vec<&str> = named.iter().flat_map(|cell| words_with_dashes(cell)).collect();
