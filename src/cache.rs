@@ -8,11 +8,27 @@
 //! untrusted: whoever can write to it decides what others see, so each entry is checked when it is read, and one that is damaged
 //! is named, dropped and made anew.
 
+pub mod budget;
+mod config_map;
+mod form;
+mod layered;
+mod local;
+
+use std::error::Error;
+
 use futures::future::BoxFuture;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::ApiError;
 use crate::image::{Digest, ImageKey, Reference};
+
+pub use config_map::{BUDGET, ConfigMapStore, STATE_NAMESPACE, state_namespace};
+pub use layered::{Cache, Got};
+pub use local::LocalStore;
+
+/// An entry is said to be used when that was last said so long ago: saying it costs a write.
+const TOUCH_EVERY: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What is known of an entry without its document.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +77,24 @@ pub enum Found {
     Damaged(ImageKey, String),
 }
 
+/// What reading all of a store came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Number of entries that are what they say.
+    pub whole: usize,
+    /// The others.
+    pub damaged: Vec<Damage>,
+}
+
+/// Something in a store that is no entry, or not the one that it says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Its path, or the name of its object.
+    pub name: String,
+    /// Why, in words.
+    pub why: String,
+}
+
 /// A place that keeps entries.
 pub trait Store: Send + Sync {
     /// What it is called to people: a path, `ConfigMaps in namespace clarity-system`.
@@ -72,7 +106,8 @@ pub trait Store: Send + Sync {
     /// The entries of some keys. What is not there is left out.
     fn get<'a>(&'a self, keys: &'a [ImageKey]) -> BoxFuture<'a, Result<Vec<Found>, CacheError>>;
 
-    /// Keeps an entry. One of the same key, generator and analysers stays as it is.
+    /// Keeps an entry; how large it is as it is stored is found out then. One of the same key, generator and analysers stays as
+    /// it is.
     fn put<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), CacheError>>;
 
     /// Says that entries were used now.
@@ -80,11 +115,48 @@ pub trait Store: Send + Sync {
 
     /// Removes an entry; one that is not there is no error.
     fn remove<'a>(&'a self, key: &'a ImageKey) -> BoxFuture<'a, Result<(), CacheError>>;
+
+    /// Reads and checks everything.
+    fn verify(&self) -> BoxFuture<'_, Result<Verified, CacheError>>;
+
+    /// Removes what nobody can use: what writers that were ended have left, and what does not say what it is. Gives the
+    /// number.
+    fn sweep(&self) -> BoxFuture<'_, Result<usize, CacheError>>;
+}
+
+impl About {
+    /// Whether the same program with the same analysers made both.
+    #[must_use]
+    pub fn is_by_same_makers(&self, other: &Self) -> bool {
+        self.generator == other.generator && self.analysers == other.analysers
+    }
+}
+
+/// Whether it is time to say that something is used.
+fn is_touch_due(used: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(used) >= TOUCH_EVERY
+}
+
+/// An error with its causes, in one line.
+fn in_words(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
 }
 
 /// A store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
+    /// The API server refused.
+    #[error(transparent)]
+    Api(#[from] ApiError),
     /// It cannot be read.
     #[error("cannot read {place}")]
     Read {
@@ -92,7 +164,7 @@ pub enum CacheError {
         place: String,
         /// Why.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// It cannot be written.
     #[error("cannot write {place}")]
@@ -101,6 +173,23 @@ pub enum CacheError {
         place: String,
         /// Why.
         #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<dyn Error + Send + Sync>,
     },
 }
+
+impl CacheError {
+    /// Whether a right is missing: then the store refuses everything of the kind.
+    #[must_use]
+    pub fn is_missing_right(&self) -> bool {
+        matches!(self, Self::Api(error) if error.is_missing_right())
+    }
+
+    /// All of it in one line.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        in_words(self)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ mod errors;
 pub mod image;
 mod input;
 mod match_sbom;
+mod plan;
 mod report;
 mod reports;
 mod result;
@@ -43,6 +44,8 @@ struct Cli {
 enum Command {
     /// Scan the images that run in a namespace or in the whole cluster
     Scan(Box<scan::ScanArgs>),
+    /// Say what a scan would read, how and where; create nothing
+    Plan(Box<plan::PlanArgs>),
     /// Hold bills of materials in files against advisories; no cluster is needed
     Match(Box<match_sbom::MatchArgs>),
     /// Show what an earlier scan found, once more or in another form
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
 async fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Scan(args) => scan::run(*args, cli.access, cli.verbosity).await,
+        Command::Plan(args) => plan::run(*args, cli.access).await,
         Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
         Command::Report(args) => report::run(*args),
         Command::Diff(args) => diff::run(*args),

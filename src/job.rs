@@ -11,6 +11,8 @@ mod spec;
 mod watch;
 
 pub use clean_up::{CleanUpError, delete, remove_scan};
+pub use k8s_openapi::api::batch::v1::Job;
+
 pub use follow::{GroupEnd, ImageEnd, Progress, follow};
 pub use problem::Problem;
 pub use spec::{Distrust, JobSettings, PodTask, User, desired_job};

@@ -1,8 +1,11 @@
 //! From containers to pods: which images are read, once each, and which scanner pod reads which. Pure.
 
+mod drift;
 mod routes;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use drift::drift;
 
 use crate::coverage::State;
 use crate::facts::{Facts, Toleration};
@@ -137,7 +140,7 @@ pub fn plan(containers: &[Container], options: PlanOptions<'_>) -> ScanPlan {
     }
     routes::sort(&mut plan.targets);
     plan.tolerations = routes::tolerations(&plan.targets, containers, options.facts);
-    plan.groups = group(&plan.targets, options.parallelism.max(1));
+    plan.groups = group(&plan.targets, options.parallelism.max(1), |_| false);
     plan
 }
 
@@ -175,9 +178,16 @@ fn target_of(container: &Container) -> Result<(Wanted, Reference), State> {
     }
 }
 
-fn group(targets: &[Target], parallelism: usize) -> Vec<Group> {
+impl ScanPlan {
+    /// Takes targets out of the pods: they need not be read. The others are grouped anew.
+    pub fn leave_out(&mut self, is_left_out: impl Fn(usize) -> bool, parallelism: usize) {
+        self.groups = group(&self.targets, parallelism.max(1), is_left_out);
+    }
+}
+
+fn group(targets: &[Target], parallelism: usize, is_left_out: impl Fn(usize) -> bool) -> Vec<Group> {
     let mut by_place: BTreeMap<&Place, Vec<usize>> = BTreeMap::new();
-    for (index, target) in targets.iter().enumerate() {
+    for (index, target) in targets.iter().enumerate().filter(|(index, _)| !is_left_out(*index)) {
         if let Some(route) = target.routes.first() {
             by_place.entry(&route.place).or_default().push(index);
         }

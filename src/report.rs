@@ -127,6 +127,31 @@ pub enum ReadBy {
     },
     /// Streamed from its registry.
     Stream,
+    /// It was not: its SBOM was at hand.
+    Cache {
+        /// When that was made, RFC 3339.
+        created: String,
+    },
+}
+
+impl ImageReport {
+    /// An image of which nothing is known but what became of it.
+    #[must_use]
+    pub fn unread(state: State) -> Self {
+        Self {
+            reference: None,
+            digest: None,
+            platform: None,
+            state,
+            read_by: None,
+            distro: None,
+            packages: 0,
+            findings: Vec::new(),
+            not_shown: 0,
+            without_data: Vec::new(),
+            end_of_life: None,
+        }
+    }
 }
 
 impl Report {

@@ -4,33 +4,54 @@ mod assemble;
 mod attempts;
 mod coordinate;
 mod ladder;
+mod preview;
+mod recall;
 mod tell;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use coordinate::KeepJobs;
+pub use coordinate::{KeepJobs, Pods};
+pub use preview::{How, LeftOut, PlannedImage, Preview, preview};
 
 use crate::advisories::matching::{self, Texts};
 use crate::advisories::{Index, Wanted, caveats};
-use crate::cluster::{self, Connection, DiscoverError, Scope};
+use crate::cache::{self, Cache, ConfigMapStore, LocalStore, Store};
+use crate::cluster::{self, Connection, DiscoverError, Discovery, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
+use crate::facts::Facts;
 use crate::job::{self, CleanUpError, JobSettings};
-use crate::plan::{self, PlanOptions, Read};
+use crate::plan::{self, PlanOptions, Read, ScanPlan};
 use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
 use assemble::{Assembled, Assembly, assemble};
 use coordinate::{Coordination, coordinate};
+use recall::{Recalled, keep, recall};
 
 /// How long leaving things tidy may take after an interruption.
 const CLEAN_UP: Duration = Duration::from_secs(20);
 
+/// How long what is finished may take to be kept after an interruption.
+const KEEPING: Duration = Duration::from_secs(5);
+
 /// Everything that a scan is told.
 #[derive(Clone, Debug)]
 pub struct ScanConfig {
+    /// What is read, and how.
+    pub reading: ReadConfig,
+    /// Where the advisories come from.
+    pub advisories: Advisories,
+    /// Whether findings get the texts of their advisories.
+    pub texts: Texts,
+}
+
+/// What is read, and how.
+#[derive(Clone, Debug)]
+pub struct ReadConfig {
     /// What is looked at.
     pub scope: Scope,
     /// Image that holds the scanner.
@@ -51,10 +72,35 @@ pub struct ScanConfig {
     pub max_memory: u64,
     /// Which Jobs stay after the scan.
     pub keep_jobs: KeepJobs,
-    /// Where the advisories come from.
-    pub advisories: Advisories,
-    /// Whether findings get the texts of their advisories.
-    pub texts: Texts,
+    /// Where what was read is kept.
+    pub cache: CacheConfig,
+    /// Whether what was read before is read again.
+    pub refresh: bool,
+    /// Whether scanner pods are started.
+    pub pods: Pods,
+}
+
+/// Where what was read is kept.
+#[derive(Clone, Debug, Default)]
+pub struct CacheConfig {
+    /// A folder of this machine.
+    pub local: Option<PathBuf>,
+    /// Whether others share it.
+    pub shared: Shared,
+    /// The namespace that holds what is shared.
+    pub state_namespace: Option<String>,
+}
+
+/// Whether what was read is shared with others, as ConfigMaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shared {
+    /// Where somebody has made a namespace for it.
+    WherePrepared,
+    /// Always: without a namespace for it in the one that is scanned.
+    Always,
+    /// Never.
+    #[default]
+    Never,
 }
 
 /// What happens on the way, for whoever watches.
@@ -68,6 +114,8 @@ pub enum Update {
         containers: usize,
         /// Images to read.
         images: usize,
+        /// Images that were read before.
+        cached: usize,
         /// Jobs planned.
         jobs: usize,
     },
@@ -155,41 +203,34 @@ pub async fn scan(
     on: &(impl Fn(Update) + Sync),
 ) -> Result<Report, ScanError> {
     let started = (Timestamp::now(), Instant::now());
-    let scan = new_id()?;
     let stages = Stages::new(on);
-
-    let discovery = tokio::select! {
-        () = stop.cancelled() => return Err(ScanError::Interrupted { scan }),
-        discovery = cluster::discover(&connection.client, &config.scope) => discovery?,
-    };
-    let facts = &discovery.facts;
-    let options = PlanOptions { read: config.read, parallelism: config.parallelism, facts };
-    let plan = plan::plan(&discovery.containers, options);
-    stages.over("discover and plan");
+    let prepared = prepare(connection, &config.reading, stop, &|stage| stages.over(stage)).await?;
+    let Prepared { scan, discovery, facts, plan, cache, recalled, settings, mut notes } = prepared;
     on(Update::Planned {
         scan: scan.clone(),
         containers: discovery.containers.len(),
-        images: plan.targets.len(),
+        images: plan.groups.iter().map(|group| group.images.len()).sum(),
+        cached: recalled.images.iter().flatten().count(),
         jobs: plan.groups.len(),
     });
-
-    let settings = JobSettings {
-        scan: scan.clone(),
-        scanner_image: config.scanner_image.clone(),
-        scanner_pull_secret: config.scanner_pull_secret.clone(),
-        service_account: config.service_account.clone(),
-        registry_ca: config.registry_ca.clone(),
-        keep: config.keep_jobs != KeepJobs::Never,
-        requester: connection.requester.clone(),
-        scope: config.scope.in_words(),
+    let coordination = Coordination {
+        connection,
+        plan: &plan,
+        facts: &facts,
+        settings: &settings,
+        config: &config.reading,
+        stop,
     };
-    let coordination = Coordination { connection, plan: &plan, facts, settings: &settings, config, stop };
-    let read = coordinate(&coordination, on).await;
+    let read = coordinate(&coordination, recalled.images, on).await;
     stages.over("read images");
+    let keeping = keep(&cache, &plan, &read.ends);
     if stop.is_cancelled() {
+        // What is finished need not be read again by the next scan.
+        let _ = tokio::time::timeout(KEEPING, keeping).await;
         return Err(interrupted(connection, scan, read.namespaces).await);
     }
-
+    notes.extend(keeping.await);
+    stages.over("keep what was read");
     let wanted = matching::wanted(read.sboms());
     let loading = Loading { advisories: &config.advisories, wanted: &wanted, stop };
     let Some(index) = loading
@@ -227,7 +268,6 @@ pub async fn scan(
         }
     }
     stages.over("match");
-    let mut notes = discovery.notes;
     notes.extend(read.notes.iter().cloned());
     notes.extend(index.notes());
     notes.extend(caveats(&index.info()));
@@ -236,7 +276,7 @@ pub async fn scan(
         generator: format!("{} {}", cluster::NAME, crate::VERSION),
         started: started.0.round(jiff::Unit::Second).unwrap_or(started.0).to_string(),
         duration_ms: u64::try_from(started.1.elapsed().as_millis()).unwrap_or(u64::MAX),
-        scope: config.scope.in_words(),
+        scope: config.reading.scope.in_words(),
     };
     let Assembled { containers, images, damaged: _ } = parts;
     Ok(Report {
@@ -248,6 +288,76 @@ pub async fn scan(
         notes,
         filter: Filter::default(),
     })
+}
+
+/// All that is known before the first pod is started.
+struct Prepared {
+    scan: String,
+    discovery: Discovery,
+    facts: Facts,
+    plan: ScanPlan,
+    cache: Cache,
+    recalled: Recalled,
+    settings: JobSettings,
+    notes: Vec<String>,
+}
+
+async fn prepare(
+    connection: &Connection,
+    config: &ReadConfig,
+    stop: &CancellationToken,
+    over: &dyn Fn(&'static str),
+) -> Result<Prepared, ScanError> {
+    let scan = new_id()?;
+    let mut discovery = tokio::select! {
+        () = stop.cancelled() => return Err(ScanError::Interrupted { scan }),
+        discovery = cluster::discover(&connection.client, &config.scope) => discovery?,
+    };
+    let facts = std::mem::take(&mut discovery.facts);
+    let options = PlanOptions { read: config.read, parallelism: config.parallelism, facts: &facts };
+    let mut plan = plan::plan(&discovery.containers, options);
+    over("discover and plan");
+    let mut notes = std::mem::take(&mut discovery.notes);
+    notes.extend(plan::drift(&discovery.containers));
+    let cache = open_cache(connection, config, &mut notes).await;
+    let mut recalled = if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan).await };
+    let is_left_out = |target: usize| config.pods == Pods::None || recalled.images[target].is_some();
+    plan.leave_out(is_left_out, config.parallelism);
+    notes.append(&mut recalled.notes);
+    over("look into the cache");
+    let settings = JobSettings {
+        scan: scan.clone(),
+        scanner_image: config.scanner_image.clone(),
+        scanner_pull_secret: config.scanner_pull_secret.clone(),
+        service_account: config.service_account.clone(),
+        registry_ca: config.registry_ca.clone(),
+        keep: config.keep_jobs != KeepJobs::Never,
+        requester: connection.requester.clone(),
+        scope: config.scope.in_words(),
+    };
+    Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
+}
+
+/// The stores that are asked, and get what is read.
+async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mut Vec<String>) -> Cache {
+    let CacheConfig { local, shared, state_namespace } = &config.cache;
+    let own = config.scope.namespace.as_deref().filter(|_| *shared == Shared::Always);
+    let namespace = match shared {
+        Shared::Never => None,
+        Shared::WherePrepared | Shared::Always => {
+            cache::state_namespace(&connection.client, state_namespace.as_deref(), own).await
+        }
+    };
+    if *shared == Shared::Always && namespace.is_none() {
+        notes.push(format!(
+            "what is read is kept on this machine only: there is no namespace {} (or name one: --state-namespace)",
+            cache::STATE_NAMESPACE
+        ));
+    }
+    let store = namespace.map(|namespace| {
+        Box::new(ConfigMapStore::new(&connection.client, &namespace, cache::BUDGET)) as Box<dyn Store>
+    });
+    Cache::new(local.as_deref().map(LocalStore::at), store)
 }
 
 /// Loads advisories, which can take as long as a download.

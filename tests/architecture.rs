@@ -29,7 +29,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("plan", &["coverage", "facts", "image", "wire", "workload"]),
     ("job", &["cluster", "facts", "image", "plan", "wire"]),
     // what is kept of it
-    ("cache", &["image"]),
+    ("cache", &["cluster", "image"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "sbom", "severity"]),
@@ -40,12 +40,14 @@ const MODULES: &[(&str, &[&str])] = &[
         "scan",
         &[
             "advisories",
+            "cache",
             "cluster",
             "coverage",
             "database",
             "facts",
             "image",
             "job",
+            "packages",
             "plan",
             "report",
             "sbom",
@@ -78,17 +80,20 @@ const MODULES: &[(&str, &[&str])] = &[
 /// Large crates and the modules that may name them: everything else knows neither the cluster, nor the network, nor
 /// the terminal.
 const CRATES: &[(&str, &[&str])] = &[
-    ("kube", &["cluster", "job"]),
-    ("k8s_openapi", &["cluster", "job"]),
+    ("kube", &["cache", "cluster", "job"]),
+    ("k8s_openapi", &["cache", "cluster", "job"]),
     ("reqwest", &["mirror", "registry"]),
-    ("tokio", &["cli", "cluster", "database", "job", "mirror", "part_file", "registry", "scan", "worker"]),
+    (
+        "tokio",
+        &["cache", "cli", "cluster", "database", "job", "mirror", "part_file", "registry", "scan", "worker"],
+    ),
     ("clap", &["cli", "worker"]),
     ("comfy_table", &["report", "worker"]),
     ("cyclonedx_bom", &["sbom"]),
     ("oci_client", &["image", "registry"]),
     ("dirs", &["cli"]),
     ("zip", &["advisories"]),
-    ("serde_saphyr", &["report"]),
+    ("serde_saphyr", &["cli", "report"]),
     ("globset", &["report"]),
 ];
 

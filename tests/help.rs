@@ -24,6 +24,11 @@ fn help_of_scan() {
 }
 
 #[test]
+fn help_of_plan() {
+    insta::assert_snapshot!(plugin(&["plan", "--help"]));
+}
+
+#[test]
 fn help_of_match() {
     insta::assert_snapshot!(plugin(&["match", "--help"]));
 }
@@ -85,6 +90,7 @@ fn no_line_of_help_is_wider_than_a_terminal() {
     for arguments in [
         &["--help"][..],
         &["scan", "--help"],
+        &["plan", "--help"],
         &["match", "--help"],
         &["image", "push", "--help"],
         &["image", "save", "--help"],

@@ -8,6 +8,7 @@ use clap::builder::FalseyValueParser;
 
 use super::errors::Explained;
 use super::surroundings;
+use super::ui;
 use crate::advisories::OsvSource;
 use crate::database::{Advisories, Database, DatabaseError, Source, Supply, Update};
 use crate::registry::Settings;
@@ -47,7 +48,7 @@ pub(super) struct AdvisoriesArgs {
 pub(super) struct TransportArgs {
     /// PEM file with root certificates of registries and mirrors
     #[arg(long, value_name = "FILE")]
-    pub(super) registry_ca: Option<PathBuf>,
+    registry_ca: Option<PathBuf>,
     /// Registry or mirror that may be spoken to without TLS; may be given several times
     #[arg(long, value_name = "HOST")]
     plain_http_registry: Vec<String>,
@@ -82,6 +83,11 @@ impl AdvisoriesArgs {
 }
 
 impl TransportArgs {
+    /// The certificates for registries, as they are passed to scanners.
+    pub(super) fn certificates(&self) -> Result<Option<String>, Explained> {
+        self.registry_ca.as_deref().map(ui::read_certificates).transpose()
+    }
+
     /// How a database is brought up to date from a source.
     pub(super) fn update(self, source: Source) -> Result<Update, Explained> {
         let Self { registry_ca, plain_http_registry } = self;

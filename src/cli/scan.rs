@@ -12,10 +12,10 @@ use super::errors::Explained;
 use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
 use super::ui::{self, Progress};
-use crate::cluster::{self, Scope};
+use crate::cluster::{self, Connection, Scope};
 use crate::plan::Read;
 use crate::records::Origin;
-use crate::scan::{KeepJobs, ScanConfig, scan};
+use crate::scan::{CacheConfig, KeepJobs, Pods, ReadConfig, ScanConfig, Shared, scan};
 use crate::workload::WorkloadRef;
 
 /// The published scanner image of this version.
@@ -24,6 +24,23 @@ const SCANNER_IMAGE: &str = concat!("ghcr.io/kubectl-clarity/scanner:v", env!("C
 /// Flags of `scan`.
 #[derive(Debug, Args)]
 pub(super) struct ScanArgs {
+    #[command(flatten)]
+    scope: ScopeArgs,
+    #[command(flatten)]
+    result: ResultArgs,
+    #[command(flatten)]
+    advisories: AdvisoriesArgs,
+    #[command(flatten)]
+    reading: ReadArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
+    #[command(flatten)]
+    records: RecordsArgs,
+}
+
+/// What is looked at.
+#[derive(Debug, Args)]
+pub(super) struct ScopeArgs {
     /// What to scan, for example deploy/cart or pod/cart-0; everything in the namespace without it
     #[arg(value_name = "TYPE/NAME", value_parser = target)]
     targets: Vec<WorkloadRef>,
@@ -39,10 +56,11 @@ pub(super) struct ScanArgs {
     /// Field selector of the pods, as kubectl has it
     #[arg(long, value_name = "SELECTOR")]
     field_selector: Option<String>,
-    #[command(flatten)]
-    result: ResultArgs,
-    #[command(flatten)]
-    advisories: AdvisoriesArgs,
+}
+
+/// How it is read.
+#[derive(Debug, Args)]
+pub(super) struct ReadArgs {
     /// Time for the whole scan, for example 90s, 10m, 1h
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     timeout: Duration,
@@ -65,13 +83,29 @@ pub(super) struct ScanArgs {
     /// ServiceAccount of the scanner pods
     #[arg(long, value_name = "NAME")]
     service_account: Option<String>,
-    #[command(flatten)]
-    transport: TransportArgs,
+    /// Where lists of packages are kept, so that an image is read once: local on this machine, configmap also in the
+    /// cluster for others, none nowhere; auto is configmap where there is a namespace clarity-system, else local
+    #[arg(
+        long,
+        value_name = "WHERE",
+        default_value = "auto",
+        env = "CLARITY_SBOM_CACHE",
+        hide_env_values = true,
+        hide_possible_values = true
+    )]
+    cache: CachePlace,
+    /// Namespace of the ConfigMaps [default: clarity-system if there is one, else the one that is scanned]
+    #[arg(long, value_name = "NAME")]
+    state_namespace: Option<String>,
+    /// Read again what was read before
+    #[arg(long)]
+    refresh: bool,
+    /// Start no pods: only what was read before is looked at
+    #[arg(long, conflicts_with = "refresh")]
+    no_pods: bool,
     /// Which Jobs stay after the scan for a day, for a look at them
     #[arg(long, value_name = "WHICH", default_value = "never")]
     keep_jobs: Keep,
-    #[command(flatten)]
-    records: RecordsArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -80,6 +114,15 @@ enum How {
     Volume,
     Stream,
     Pull,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CachePlace {
+    Auto,
+    #[value(name = "configmap")]
+    ConfigMap,
+    Local,
+    None,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -117,57 +160,81 @@ fn memory(text: &str) -> Result<u64, String> {
     if bytes < crate::job::MEMORY { Err("expected at least 256Mi".to_owned()) } else { Ok(bytes) }
 }
 
+impl ReadArgs {
+    /// Everything that decides what is read, and how.
+    pub(super) fn complete(
+        self,
+        scope: ScopeArgs,
+        registry_ca: Option<String>,
+        connection: &Connection,
+    ) -> ReadConfig {
+        let ScopeArgs { targets, namespace, all_namespaces, selector, field_selector } = scope;
+        let Self {
+            timeout,
+            read,
+            parallelism,
+            max_memory,
+            scanner_image,
+            scanner_pull_secret,
+            service_account,
+            cache,
+            state_namespace,
+            refresh,
+            no_pods,
+            keep_jobs,
+        } = self;
+        let namespace = (!all_namespaces).then(|| namespace.unwrap_or_else(|| connection.namespace.clone()));
+        ReadConfig {
+            scope: Scope { namespace, label_selector: selector, field_selector, targets },
+            scanner_image,
+            scanner_pull_secret,
+            service_account,
+            registry_ca,
+            timeout,
+            read: match read {
+                How::Auto => Read::Auto,
+                How::Volume => Read::Volume,
+                How::Stream => Read::Stream,
+                How::Pull => Read::Pull,
+            },
+            parallelism: usize::from(parallelism),
+            max_memory,
+            keep_jobs: match keep_jobs {
+                Keep::Never => KeepJobs::Never,
+                Keep::Failed => KeepJobs::Failed,
+                Keep::Always => KeepJobs::Always,
+            },
+            cache: CacheConfig {
+                // Without a home folder nothing is kept.
+                local: dirs::cache_dir()
+                    .filter(|_| cache != CachePlace::None)
+                    .map(|folder| folder.join("kubectl-clarity").join("sboms")),
+                shared: match cache {
+                    // Whoever names a namespace means it.
+                    CachePlace::Auto if state_namespace.is_some() => Shared::Always,
+                    CachePlace::Auto => Shared::WherePrepared,
+                    CachePlace::ConfigMap => Shared::Always,
+                    CachePlace::Local | CachePlace::None => Shared::Never,
+                },
+                state_namespace,
+            },
+            refresh,
+            pods: if no_pods { Pods::None } else { Pods::Start },
+        }
+    }
+}
+
 /// Completes the flags and runs the scan.
 pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
-    let ScanArgs {
-        targets,
-        namespace,
-        all_namespaces,
-        selector,
-        field_selector,
-        result,
-        advisories,
-        timeout,
-        read,
-        parallelism,
-        max_memory,
-        scanner_image,
-        scanner_pull_secret,
-        service_account,
-        transport,
-        keep_jobs,
-        records,
-    } = args;
-    let registry_ca = transport.registry_ca.as_deref().map(ui::read_certificates).transpose()?;
+    let ScanArgs { scope, result, advisories, reading, transport, records } = args;
+    let registry_ca = transport.certificates()?;
     let advisories = advisories.complete(transport)?;
     let place = result.open()?;
     // Without a home folder there is none for records either, and a scan does not need one.
     let records = records.folder().ok();
     let connection = cluster::connect(&access.complete()).await?;
-    let namespace = (!all_namespaces).then(|| namespace.unwrap_or_else(|| connection.namespace.clone()));
-    let config = ScanConfig {
-        scope: Scope { namespace, label_selector: selector, field_selector, targets },
-        scanner_image,
-        scanner_pull_secret,
-        service_account,
-        registry_ca,
-        timeout,
-        read: match read {
-            How::Auto => Read::Auto,
-            How::Volume => Read::Volume,
-            How::Stream => Read::Stream,
-            How::Pull => Read::Pull,
-        },
-        parallelism: usize::from(parallelism),
-        max_memory,
-        keep_jobs: match keep_jobs {
-            Keep::Never => KeepJobs::Never,
-            Keep::Failed => KeepJobs::Failed,
-            Keep::Always => KeepJobs::Always,
-        },
-        advisories,
-        texts: place.texts(),
-    };
+    let reading = reading.complete(scope, registry_ca, &connection);
+    let config = ScanConfig { reading, advisories, texts: place.texts() };
     let stop = CancellationToken::new();
     ui::stop_on_signal(stop.clone());
     let progress = Progress::start(verbosity);

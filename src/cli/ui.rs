@@ -236,14 +236,14 @@ impl Progress {
     pub(super) fn update(&self, update: Update) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         match update {
-            Update::Planned { scan, containers, images, jobs } => {
+            Update::Planned { scan, containers, images, cached, jobs } => {
                 shown.images = images;
-                shown.line(&format!(
-                    "scan {scan}: {}, {} to read in {}",
-                    counted(containers, "container"),
-                    counted(images, "image"),
-                    counted(jobs, "pod")
-                ));
+                let read = match images {
+                    0 => "nothing to read".to_owned(),
+                    _ => format!("{} to read in {}", counted(images, "image"), counted(jobs, "pod")),
+                };
+                let known = if cached > 0 { format!(", {cached} cached") } else { String::new() };
+                shown.line(&format!("scan {scan}: {}, {read}{known}", counted(containers, "container")));
             }
             Update::Waiting { job, text } => {
                 shown.line(&format!("{job} waits: {text}"));

@@ -108,20 +108,29 @@ impl Change<'_> {
         let done = AtomicU64::new(0);
         let downloads =
             needed.into_iter().map(|offered| download(way, reference, &parts, offered, &done, tell));
-        // Of a failed one the others are not lost: what was fetched is kept, and installed by the next attempt.
-        let downloads: Vec<_> = futures::stream::iter(downloads).buffer_unordered(DOWNLOADS).collect().await;
-        for downloaded in downloads {
-            let (offered, path) = downloaded?;
-            let origin = Origin { name: from.clone(), as_of: offered.as_of };
-            let installed = tokio::task::block_in_place(|| {
-                let mut content = inflated(&path)?;
-                let copy = |out: &mut dyn Write| io::copy(&mut content, out).map(drop);
-                self.install(&offered.name, &origin, Some(&offered.digest), copy)
-            });
-            let _ = std::fs::remove_file(&path);
-            let (name, records) = installed?;
-            tell(Progress::Installed(name.clone(), records));
-            outcome.installed.push(name);
+        let mut downloads = futures::stream::iter(downloads).buffer_unordered(DOWNLOADS);
+        while let Some(downloaded) = downloads.next().await {
+            let installed = match downloaded {
+                Ok((offered, path)) => {
+                    let origin = Origin { name: from.clone(), as_of: offered.as_of };
+                    let installed = tokio::task::block_in_place(|| {
+                        let mut content = inflated(&path)?;
+                        let copy = |out: &mut dyn Write| io::copy(&mut content, out).map(drop);
+                        self.install(&offered.name, &origin, Some(&offered.digest), copy)
+                    });
+                    let _ = std::fs::remove_file(&path);
+                    installed
+                }
+                Err(error) => Err(error),
+            };
+            match installed {
+                Ok((name, records)) => {
+                    tell(Progress::Installed(name.clone(), records));
+                    outcome.installed.push(name);
+                }
+                // The others are not lost with it.
+                Err(error) => outcome.failed = outcome.failed.take().or_else(|| Some(Box::new(error))),
+            }
         }
         Ok(outcome)
     }

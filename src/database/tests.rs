@@ -339,3 +339,45 @@ fn damaged_overlay_is_said_and_the_findings_stay() {
         opened.index.notes()
     );
 }
+
+/// Somebody changed an export on its way, again and again: it is refused, or it is what it was.
+#[test]
+fn changed_export_is_refused_or_says_the_same() {
+    let (place, other) = (Place::new(), Place::new());
+    place.record("DSA-1", "a", "2");
+    place.update();
+    let mut export = Vec::new();
+    place.database.export(&[], &mut export).expect("memory");
+    let (original, _) = place.database.state().expect("a state");
+    let digests = |state: &State| -> Vec<(String, String)> {
+        state.indexes.iter().map(|(name, index)| (name.clone(), index.digest.clone())).collect()
+    };
+    let file = place.folder.path().join("export.tar");
+    let tried = std::env::var("CLARITY_MUTATIONS").ok().and_then(|number| number.parse().ok()).unwrap_or(2000);
+    let mut seed = 1_u64;
+    let mut below = |limit: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).expect("31 bits") % limit
+    };
+    let mut refused = 0;
+    for _ in 0..tried {
+        let mut changed = export.clone();
+        for _ in 0..=below(3) {
+            let at = below(changed.len());
+            match below(3) {
+                0 => changed[at] ^= 1 << below(8),
+                1 => {
+                    drop(changed.drain(at..(at + below(600)).min(export.len() - 1).max(at).min(changed.len())))
+                }
+                _ => drop(changed.splice(at..at, std::iter::repeat_n(b'0', below(600)))),
+            }
+        }
+        fs::write(&file, changed).expect("a file");
+        let mut change = other.database.change(&|_| {}).expect("a change");
+        match change.import(&file, &|_| {}) {
+            Err(_) => refused += 1,
+            Ok(_) => assert_eq!(digests(change.state()), digests(&original)),
+        }
+    }
+    assert!(refused > tried / 4, "{refused} of {tried}");
+}

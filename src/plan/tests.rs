@@ -3,7 +3,7 @@ use crate::facts::{Node, Taint};
 use crate::image::Digest;
 use crate::workload::{ContainerKind, Pod, WorkloadRef};
 
-fn digest(n: u8) -> Digest {
+pub(super) fn digest(n: u8) -> Digest {
     Digest::of(&[n])
 }
 
@@ -27,7 +27,7 @@ fn container(namespace: &str, secrets: &[&str], image: &str, runtime: RuntimeIma
     }
 }
 
-fn running(namespace: &str, secrets: &[&str], image: &str, n: u8) -> Container {
+pub(super) fn running(namespace: &str, secrets: &[&str], image: &str, n: u8) -> Container {
     container(namespace, secrets, image, RuntimeImage::Manifest(digest(n)))
 }
 
@@ -210,4 +210,16 @@ fn taints_of_a_node_are_tolerated_or_what_its_pods_tolerate_where_it_is_not_know
         plan.tolerations[node].iter().map(|t| t.key.clone().unwrap_or_default()).collect::<Vec<_>>()
     };
     assert_eq!((keys("n1"), keys("n2")), (vec!["gpu".to_owned()], vec!["dedicated".to_owned()]));
+}
+
+#[test]
+fn what_is_left_out_gets_no_pod_and_the_others_are_grouped_without_it() {
+    let containers: Vec<_> = (0..6).map(|n| running("a", &[], "r.test/x:1", n)).collect();
+    let mut plan = streams(&containers, 1);
+    assert_eq!(plan.groups.iter().map(|group| group.images.len()).collect::<Vec<_>>(), [6]);
+    plan.leave_out(|target| target != 4, 1);
+    assert_eq!(plan.groups.iter().flat_map(|group| &group.images).collect::<Vec<_>>(), [&(4, 0)]);
+    assert_eq!((plan.targets.len(), plan.containers.len()), (6, 6));
+    plan.leave_out(|_| true, 1);
+    assert!(plan.groups.is_empty());
 }

@@ -31,7 +31,8 @@ pub(super) fn is_unsafe(c: char) -> bool {
 }
 
 /// Breaks text at spaces so that each line, indented, has at most `width` characters where its words allow it.
-pub(super) fn wrap(text: &str, indent: usize, width: Option<u16>) -> String {
+#[must_use]
+pub fn wrap(text: &str, indent: usize, width: Option<u16>) -> String {
     let margin = " ".repeat(indent);
     let room = width.map_or(usize::MAX, |width| usize::from(width).saturating_sub(indent).max(20));
     let mut wrapped = String::new();
@@ -56,7 +57,8 @@ pub(super) fn wrap(text: &str, indent: usize, width: Option<u16>) -> String {
 }
 
 /// `1 image`, `2 images`.
-pub(super) fn plural(count: usize, noun: &str) -> String {
+#[must_use]
+pub fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 

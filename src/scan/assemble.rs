@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 
 use super::coordinate::ImageResult;
-use crate::advisories::matching::{self, Matches, Texts};
+use crate::advisories::matching::{self, Texts};
 use crate::advisories::overlays::end_of_life::end_of_life;
 use crate::advisories::{Ecosystem, Index};
+use crate::cache::About;
 use crate::coverage::State;
 use crate::image::{Platform, Reference};
 use crate::plan::{ScanPlan, Target};
@@ -40,14 +41,30 @@ pub(super) struct Assembled {
 pub(super) fn assemble(assembly: &Assembly<'_>) -> Assembled {
     let Assembly { containers, plan, ends, index, texts, today } = *assembly;
     let mut damaged = BTreeSet::new();
-    let image = |(target, end): (&Target, &ImageResult)| match end {
-        ImageResult::Read(outcome, sbom, by) => {
-            let mut matches = matching::match_sbom(sbom, index, texts);
-            damaged.append(&mut matches.damaged);
-            let end_of_life = sbom.distro.as_ref().and_then(|distro| end_of_life(distro, today));
-            ImageReport { end_of_life, ..read_image(target, outcome, sbom, by, matches) }
+    let mut found_in = |sbom: &Sbom| {
+        let mut matches = matching::match_sbom(sbom, index, texts);
+        damaged.append(&mut matches.damaged);
+        let end_of_life = sbom.distro.as_ref().and_then(|distro| end_of_life(distro, today));
+        ImageReport {
+            distro: sbom.distro.clone(),
+            packages: sbom.packages.len(),
+            findings: matches.findings,
+            without_data: matches.without_data,
+            end_of_life,
+            ..ImageReport::unread(State::Scanned)
         }
-        ImageResult::Failed(why) => failed_image(target, why),
+    };
+    let image = |(target, end): (&Target, &ImageResult)| match end {
+        ImageResult::Read(outcome, whole, by) => {
+            let found = found_in(&whole.sbom);
+            read_image(target, outcome, by, found)
+        }
+        ImageResult::Recalled(about, sbom) => {
+            let found = found_in(sbom);
+            recalled_image(target, about, found)
+        }
+        ImageResult::Failed(why) => unread_image(target, State::Failed(why.clone())),
+        ImageResult::Skipped(why) => unread_image(target, State::Skipped(why.clone())),
     };
     let images: Vec<ImageReport> = plan.targets.iter().zip(ends).map(image).collect();
     let containers = containers.iter().zip(&plan.containers).map(|(container, planned)| {
@@ -79,7 +96,7 @@ fn state_of(container: &Container, image: &State) -> State {
     }
 }
 
-fn failed_image(target: &Target, why: &str) -> ImageReport {
+fn unread_image(target: &Target, state: State) -> ImageReport {
     ImageReport {
         reference: Some(reference(target)),
         digest: match &target.wanted {
@@ -87,18 +104,23 @@ fn failed_image(target: &Target, why: &str) -> ImageReport {
             Wanted::Config(_) | Wanted::Reference => None,
         },
         platform: Some(target.platform.clone().unwrap_or_else(Platform::of_this_program)),
-        state: State::Failed(why.to_owned()),
-        read_by: None,
-        distro: None,
-        packages: 0,
-        findings: Vec::new(),
-        not_shown: 0,
-        without_data: Vec::new(),
-        end_of_life: None,
+        ..ImageReport::unread(state)
     }
 }
 
-fn read_image(target: &Target, outcome: &Outcome, sbom: &Sbom, by: &ReadBy, matches: Matches) -> ImageReport {
+fn recalled_image(target: &Target, about: &About, found: ImageReport) -> ImageReport {
+    ImageReport {
+        // It may have been read under another name.
+        reference: Some(reference(target)),
+        digest: Some(about.key.digest.clone()),
+        platform: Some(about.key.platform.clone()),
+        state: State::Cached,
+        read_by: Some(ReadBy::Cache { created: about.created.to_string() }),
+        ..found
+    }
+}
+
+fn read_image(target: &Target, outcome: &Outcome, by: &ReadBy, found: ImageReport) -> ImageReport {
     let state = match (&outcome.approximate, &outcome.partial) {
         (Some(why), None) => State::Approximate(why.clone()),
         (Some(why), Some(part)) => State::Approximate(format!("{why}; and in part only: {part}")),
@@ -116,12 +138,7 @@ fn read_image(target: &Target, outcome: &Outcome, sbom: &Sbom, by: &ReadBy, matc
         platform: Some(outcome.platform.clone()),
         state,
         read_by: Some(by.clone()),
-        distro: sbom.distro.clone(),
-        packages: sbom.packages.len(),
-        findings: matches.findings,
-        not_shown: 0,
-        without_data: matches.without_data,
-        end_of_life: None,
+        ..found
     }
 }
 

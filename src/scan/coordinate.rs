@@ -11,14 +11,18 @@ use tokio_util::sync::CancellationToken;
 use super::attempts::{Attempts, End, Limits, PodEnd, Step};
 use super::ladder::Ladder;
 use super::tell;
-use super::{ScanConfig, Update};
+use super::{ReadConfig, Update};
+use crate::cache::About;
 use crate::cluster::{Connection, Refusal};
 use crate::facts::Facts;
-use crate::job::{self, GroupEnd, ImageEnd, JobSettings, MEMORY, PodTask, Problem, Progress, User};
-use crate::plan::{MAX_PER_POD, Place, Read, ScanPlan, Target};
+use crate::job::{self, GroupEnd, ImageEnd, Job, JobSettings, MEMORY, PodTask, Problem, Progress, User};
+use crate::plan::{Group, MAX_PER_POD, Place, Read, ScanPlan, Target};
 use crate::report::ReadBy;
 use crate::sbom::{Sbom, cyclonedx};
 use crate::wire::{DocumentName, TaskImage};
+
+/// Why an image is not read by a scan that starts no pods.
+const NO_PODS: &str = "its SBOM is not in the cache, and no pods are started (--no-pods)";
 
 /// Time that a pod must have to be worth its start.
 const LEAST: Duration = Duration::from_secs(5);
@@ -37,13 +41,22 @@ pub enum KeepJobs {
     Always,
 }
 
+/// Whether scanner pods are started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pods {
+    /// For what is not in the cache.
+    Start,
+    /// None, whatever is missing.
+    None,
+}
+
 /// What [`coordinate`] works with.
 pub(super) struct Coordination<'a> {
     pub(super) connection: &'a Connection,
     pub(super) plan: &'a ScanPlan,
     pub(super) facts: &'a Facts,
     pub(super) settings: &'a JobSettings,
-    pub(super) config: &'a ScanConfig,
+    pub(super) config: &'a ReadConfig,
     pub(super) stop: &'a CancellationToken,
 }
 
@@ -60,9 +73,22 @@ pub(super) struct Reading {
 /// How an image ended, its SBOM read.
 pub(super) enum ImageResult {
     /// Read.
-    Read(Box<crate::wire::Outcome>, Box<Sbom>, ReadBy),
+    Read(Box<crate::wire::Outcome>, Box<Whole>, ReadBy),
+    /// Read before.
+    Recalled(Box<About>, Box<Sbom>),
     /// Not read; why.
     Failed(String),
+    /// Not to be read; why.
+    Skipped(String),
+}
+
+/// What a scanner has sent about an image.
+pub(super) struct Whole {
+    pub(super) sbom: Sbom,
+    /// Names and versions of those who found what is in it.
+    pub(super) analysers: Option<String>,
+    /// The same as it came: CycloneDX in JSON.
+    pub(super) document: Vec<u8>,
 }
 
 /// The work of one pod to come.
@@ -79,16 +105,21 @@ impl Reading {
     /// The SBOMs of all images that were read.
     pub(super) fn sboms(&self) -> impl Iterator<Item = &Sbom> {
         self.ends.iter().filter_map(|end| match end {
-            ImageResult::Read(_, sbom, _) => Some(&**sbom),
-            ImageResult::Failed(_) => None,
+            ImageResult::Read(_, whole, _) => Some(&whole.sbom),
+            ImageResult::Recalled(_, sbom) => Some(&**sbom),
+            ImageResult::Failed(_) | ImageResult::Skipped(_) => None,
         })
     }
 }
 
 /// Reads all targets of the plan. When stopped it returns as soon as no request is under way any more.
-pub(super) async fn coordinate(with: &Coordination<'_>, on: &(impl Fn(Update) + Sync)) -> Reading {
+pub(super) async fn coordinate(
+    with: &Coordination<'_>,
+    recalled: Vec<Option<ImageResult>>,
+    on: &(impl Fn(Update) + Sync),
+) -> Reading {
     let deadline = Instant::now() + with.config.timeout;
-    let mut desk = Desk::new(with, on);
+    let mut desk = Desk::new(with, recalled, on);
     let (progress, mut told) = tokio::sync::mpsc::unbounded_channel();
     let mut running = JoinSet::new();
     let mut removing = JoinSet::new();
@@ -146,7 +177,7 @@ struct Desk<'a, F> {
 }
 
 impl<'a, F: Fn(Update) + Sync> Desk<'a, F> {
-    fn new(with: &'a Coordination<'a>, on: &'a F) -> Self {
+    fn new(with: &'a Coordination<'a>, recalled: Vec<Option<ImageResult>>, on: &'a F) -> Self {
         let targets = &with.plan.targets;
         let groups = with.plan.groups.iter();
         let queue = groups.map(|group| Work {
@@ -155,7 +186,10 @@ impl<'a, F: Fn(Update) + Sync> Desk<'a, F> {
             memory: MEMORY,
             alone: false,
         });
-        let without_route = |target: &Target| {
+        let end_of = |target: &Target| {
+            if with.config.pods == Pods::None {
+                return Some(ImageResult::Skipped(NO_PODS.to_owned()));
+            }
             target.routes.is_empty().then(|| ImageResult::Failed(tell::no_route(target, with.config.read)))
         };
         let desk = Self {
@@ -163,7 +197,11 @@ impl<'a, F: Fn(Update) + Sync> Desk<'a, F> {
             on,
             queue: queue.collect(),
             attempts: targets.iter().map(|_| Attempts::default()).collect(),
-            ends: targets.iter().map(without_route).collect(),
+            ends: recalled
+                .into_iter()
+                .zip(targets)
+                .map(|(end, target)| end.or_else(|| end_of(target)))
+                .collect(),
             ladder: Ladder::new(with.facts),
             notes: Vec::new(),
         };
@@ -263,6 +301,35 @@ fn run(
     left: Duration,
     progress: tokio::sync::mpsc::UnboundedSender<Told>,
 ) -> impl Future<Output = (Work, User, GroupEnd)> + Send + 'static {
+    let desired = desired(with, &work, user, number, left);
+    let client = with.connection.client.clone();
+    let stop = with.stop.clone();
+    async move {
+        let targets: Vec<usize> = work.images.iter().map(|(target, _)| *target).collect();
+        let place = work.place.clone();
+        let on = move |event| {
+            // Nobody listens only when the scan is over.
+            let _ = progress.send((place.clone(), targets.clone(), event));
+        };
+        let end = job::follow(&client, &desired, work.images.len(), left, &stop, on).await;
+        (work, user, end)
+    }
+}
+
+/// The Jobs that would be created for the groups of the plan.
+pub(super) fn planned_jobs(with: &Coordination<'_>) -> Vec<Job> {
+    let ladder = Ladder::new(with.facts);
+    let job = |(number, group): (usize, &Group)| {
+        let user = ladder.user(&group.place).ok()?;
+        let work =
+            Work { place: group.place.clone(), images: group.images.clone(), memory: MEMORY, alone: false };
+        Some(desired(with, &work, user, number, with.config.timeout))
+    };
+    (1..).zip(&with.plan.groups).filter_map(job).collect()
+}
+
+/// The Job for a pod's work.
+fn desired(with: &Coordination<'_>, work: &Work, user: User, number: usize, left: Duration) -> Job {
     let images = work.images.iter().map(|(target, route)| {
         let target = &with.plan.targets[*target];
         TaskImage {
@@ -289,19 +356,7 @@ fn run(
         timeout: left,
         ends_at: (Timestamp::now() + left).as_second().try_into().unwrap_or_default(),
     };
-    let desired = job::desired_job(&task, with.settings);
-    let client = with.connection.client.clone();
-    let stop = with.stop.clone();
-    async move {
-        let targets: Vec<usize> = work.images.iter().map(|(target, _)| *target).collect();
-        let place = work.place.clone();
-        let on = move |event| {
-            // Nobody listens only when the scan is over.
-            let _ = progress.send((place.clone(), targets.clone(), event));
-        };
-        let end = job::follow(&client, &desired, work.images.len(), left, &stop, on).await;
-        (work, user, end)
-    }
+    job::desired_job(&task, with.settings)
 }
 
 /// Deletes the Job unless it is to stay. Interrupted scans are cleaned up as a whole.
@@ -333,12 +388,19 @@ fn remove(with: &Coordination<'_>, work: &Work, end: &GroupEnd, removing: &mut J
 fn read(end: End) -> ImageResult {
     match end {
         End::Failed(why) => ImageResult::Failed(why),
-        End::Read(outcome, documents, by) => {
-            let Some((_, bytes)) = documents.get(&DocumentName::Sbom) else {
+        End::Read(outcome, mut documents, by) => {
+            let Some((_, bytes)) = documents.remove(&DocumentName::Sbom) else {
                 return ImageResult::Failed("the scanner sent no SBOM".to_owned());
             };
-            match cyclonedx::read(bytes) {
-                Ok(document) => ImageResult::Read(outcome, Box::new(document.sbom), by),
+            match cyclonedx::read(&bytes) {
+                Ok(read) => {
+                    let analysers = read.subject.analysers;
+                    ImageResult::Read(
+                        outcome,
+                        Box::new(Whole { sbom: read.sbom, analysers, document: bytes }),
+                        by,
+                    )
+                }
                 Err(error) => ImageResult::Failed(format!("the scanner's SBOM cannot be read: {error}")),
             }
         }

@@ -11,8 +11,8 @@ use crate::plugin::{Ended, Plugin, state};
 /// The Role that the README prints.
 pub(crate) fn role_of_the_readme() -> Value {
     let readme = include_str!("../../README.md");
-    let (_, rest) = readme.split_once("```yaml\n").expect("the README prints a Role");
-    let (role, _) = rest.split_once("```").expect("the block ends");
+    let mut blocks = readme.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0));
+    let role = blocks.find(|block| block.contains("kind: Role\n")).expect("the README prints a Role");
     let json = std::process::Command::new("kubectl")
         .args(["create", "--dry-run=client", "-o", "json", "-f", "-"])
         .stdin(std::process::Stdio::piped())

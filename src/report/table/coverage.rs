@@ -48,19 +48,24 @@ pub(super) fn coverage(report: &Report, options: TableOptions) -> String {
 fn ways(report: &Report) -> Option<String> {
     let ways = || report.images.iter().filter_map(|image| image.read_by.as_ref());
     let streamed = ways().filter(|way| **way == ReadBy::Stream).count();
-    let mounted = ways().count() - streamed;
+    let cached = ways().filter(|way| matches!(way, ReadBy::Cache { .. })).count();
+    let mounted = ways().count() - streamed - cached;
     let nodes: Vec<String> = ways()
         .filter_map(|way| match way {
             ReadBy::Volume { node, .. } => {
                 Some(sanitize(node.as_deref().unwrap_or("a node of the cluster's choice")))
             }
-            ReadBy::Stream => None,
+            ReadBy::Stream | ReadBy::Cache { .. } => None,
         })
         .collect::<BTreeSet<_>>()
         .into_iter()
         .collect();
     let on_nodes = format!("{} mounted on {}", plural(mounted, "image"), first_of(&nodes, NAMED));
-    let parts = [(mounted, on_nodes), (streamed, format!("{} streamed", plural(streamed, "image")))];
+    let parts = [
+        (mounted, on_nodes),
+        (streamed, format!("{} streamed", plural(streamed, "image"))),
+        (cached, format!("{} from the cache", plural(cached, "image"))),
+    ];
     let parts: Vec<String> =
         parts.into_iter().filter(|(count, _)| *count > 0).map(|(_, words)| words).collect();
     (!parts.is_empty()).then(|| parts.join(", "))

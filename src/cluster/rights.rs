@@ -1,0 +1,78 @@
+//! Which rights a scan needs, and which of them the person lacks. authorization.k8s.io/v1, `SelfSubjectAccessReview`.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use kube::api::PostParams;
+use kube::{Api, Client};
+
+/// What a scan does in each namespace: verb, API group, resource, subresource. The same as in the README's Role.
+const NEEDED: [(&str, &str, &str, &str); 7] = [
+    ("list", "", "pods", ""),
+    ("watch", "", "pods", ""),
+    ("get", "", "pods", "log"),
+    ("create", "batch", "jobs", ""),
+    ("list", "batch", "jobs", ""),
+    ("watch", "batch", "jobs", ""),
+    ("delete", "batch", "jobs", ""),
+];
+/// Requests at the same time.
+const PARALLEL: usize = 8;
+/// Namespaces beyond these are taken to be like them.
+const NAMESPACES: usize = 50;
+
+/// A right in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    namespace: String,
+    verb: &'static str,
+    resource: String,
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} in namespace {:?}", self.verb, self.resource, self.namespace)
+    }
+}
+
+/// The rights that a scan of these namespaces needs and the person does not have. What the server does not tell counts as
+/// there: the scan itself will say.
+pub async fn missing_rights(client: &Client, namespaces: &BTreeSet<String>) -> Vec<Right> {
+    let asked = namespaces.iter().take(NAMESPACES).flat_map(|namespace| {
+        NEEDED.map(|(verb, group, resource, subresource)| {
+            let attributes = ResourceAttributes {
+                namespace: Some(namespace.clone()),
+                verb: Some(verb.to_owned()),
+                group: Some(group.to_owned()),
+                resource: Some(resource.to_owned()),
+                subresource: Some(subresource.to_owned()).filter(|name| !name.is_empty()),
+                ..ResourceAttributes::default()
+            };
+            let whole =
+                if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
+            let right = Right { namespace: namespace.clone(), verb, resource: whole };
+            async move { (!Box::pin(is_allowed(client, attributes)).await).then_some(right) }
+        })
+    });
+    let mut missing: Vec<Right> = futures::stream::iter(asked)
+        .buffer_unordered(PARALLEL)
+        .filter_map(|right| async { right })
+        .collect()
+        .await;
+    missing.sort();
+    missing
+}
+
+async fn is_allowed(client: &Client, attributes: ResourceAttributes) -> bool {
+    let spec = SelfSubjectAccessReviewSpec {
+        resource_attributes: Some(attributes),
+        ..SelfSubjectAccessReviewSpec::default()
+    };
+    let review = SelfSubjectAccessReview { spec, ..SelfSubjectAccessReview::default() };
+    let answer = Api::all(client.clone()).create(&PostParams::default(), &review).await;
+    answer.ok().and_then(|review: SelfSubjectAccessReview| review.status).is_none_or(|status| status.allowed)
+}

@@ -1,0 +1,132 @@
+//! What a scan would do: the same discovery, plan and cache, and no pod.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use super::coordinate::{Coordination, planned_jobs};
+use super::{Prepared, ReadConfig, ScanError, prepare};
+use crate::cluster::{self, Connection, Right};
+use crate::image::Platform;
+use crate::plan::{Reader, Target};
+
+/// What a scan would do.
+#[derive(Clone, Debug, Serialize)]
+pub struct Preview {
+    /// Every image of the scope, once.
+    pub images: Vec<PlannedImage>,
+    /// Containers that nothing would be read for, and why.
+    pub left_out: Vec<LeftOut>,
+    /// The Jobs that would be created, as the API server would get them.
+    pub jobs: Vec<serde_json::Value>,
+    /// Rights that are missing, by namespace.
+    pub missing_rights: Vec<String>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// What would be done about an image.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedImage {
+    /// As the pod spec of the first container that runs it names it, with what is known of its digest.
+    pub image: String,
+    /// The platform, if it is known.
+    pub platform: Option<Platform>,
+    /// How it would be read.
+    pub how: How,
+    /// Number of the Job, from 1; none if none is needed.
+    pub job: Option<usize>,
+    /// Containers that run it.
+    pub containers: usize,
+    /// Why nodes that run it are not asked.
+    pub obstacles: BTreeSet<String>,
+}
+
+/// How an image would be read at first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// It would not: its SBOM is at hand.
+    Cached,
+    /// Mounted on a node, which pulls nothing; none lets the scheduler choose, and the kubelet pull.
+    Mounted {
+        /// The node.
+        node: Option<String>,
+    },
+    /// Streamed from this registry.
+    Streamed {
+        /// Its host.
+        registry: String,
+    },
+    /// There is no way to it.
+    Unreachable,
+}
+
+/// A container that nothing would be read for.
+#[derive(Clone, Debug, Serialize)]
+pub struct LeftOut {
+    /// `NAMESPACE/POD (CONTAINER)`.
+    pub container: String,
+    /// The state that the report would give it.
+    pub state: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Looks at everything that a scan would look at before it starts its first pod.
+pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Preview, ScanError> {
+    let stop = CancellationToken::new();
+    let prepared = prepare(connection, config, &stop, &|_| {}).await?;
+    let Prepared { scan: _, discovery, facts, plan, recalled, settings, notes, cache: _ } = &prepared;
+    let coordination = Coordination { connection, plan, facts, settings, config, stop: &stop };
+    let jobs = planned_jobs(&coordination);
+    let jobs: Vec<serde_json::Value> =
+        jobs.iter().map(|job| serde_json::to_value(job).unwrap_or_default()).collect();
+
+    let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
+    for (number, group) in (1..).zip(&plan.groups) {
+        numbers.extend(group.images.iter().map(|(target, _)| (*target, number)));
+    }
+    let image = |(index, target): (usize, &Target)| PlannedImage {
+        image: described(target),
+        platform: target.platform.clone(),
+        how: if recalled.images[index].is_some() { How::Cached } else { how(target) },
+        job: numbers.get(&index).copied(),
+        containers: plan.containers.iter().filter(|planned| **planned == Ok(index)).count(),
+        obstacles: target.obstacles.clone(),
+    };
+    let left_out = discovery.containers.iter().zip(&plan.containers).filter_map(|(container, planned)| {
+        let state = planned.as_ref().err()?;
+        Some(LeftOut {
+            container: format!("{}/{} ({})", container.pod.namespace, container.pod.name, container.name),
+            state: state.as_str().to_owned(),
+            reason: state.reason().unwrap_or_default().to_owned(),
+        })
+    });
+    let namespaces: BTreeSet<String> = plan.groups.iter().map(|group| group.place.namespace.clone()).collect();
+    let missing = cluster::missing_rights(&connection.client, &namespaces).await;
+    Ok(Preview {
+        images: plan.targets.iter().enumerate().map(image).collect(),
+        left_out: left_out.collect(),
+        jobs,
+        missing_rights: missing.iter().map(Right::to_string).collect(),
+        notes: notes.clone(),
+    })
+}
+
+fn described(target: &Target) -> String {
+    use crate::wire::Wanted;
+    match &target.wanted {
+        Wanted::Manifest(digest) => target.reference.at(digest.clone()).to_string(),
+        Wanted::Config(_) | Wanted::Reference => target.reference.to_string(),
+    }
+}
+
+fn how(target: &Target) -> How {
+    let Some(route) = target.routes.first() else { return How::Unreachable };
+    match &route.place.reader {
+        Reader::Mount { node } => How::Mounted { node: node.clone() },
+        Reader::Stream => How::Streamed { registry: route.reference.repository.registry.clone() },
+    }
+}

@@ -1,0 +1,102 @@
+//! What was read before, and what is kept of what was read now.
+
+use jiff::Timestamp;
+
+use super::coordinate::{ImageResult, Whole};
+use crate::cache::{About, Cache, Entry, Got};
+use crate::cluster;
+use crate::image::{Digest, ImageKey, Platform};
+use crate::packages;
+use crate::plan::{ScanPlan, Target};
+use crate::report::ReadBy;
+use crate::sbom::cyclonedx;
+use crate::wire::{Outcome, Wanted};
+
+/// An image that need not be read.
+pub(super) struct Recalled {
+    /// One per target of the plan; none if it has to be read.
+    pub(super) images: Vec<Option<ImageResult>>,
+    /// What a person should know.
+    pub(super) notes: Vec<String>,
+}
+
+/// What an image is kept under; none if its digest is not known beforehand.
+fn key(target: &Target) -> Option<ImageKey> {
+    let Wanted::Manifest(digest) = &target.wanted else { return None };
+    // Where nodes may not be read, a scanner pod reads what its own platform runs.
+    let platform = target.platform.clone().unwrap_or_else(Platform::of_this_program);
+    Some(ImageKey { digest: digest.clone(), platform })
+}
+
+impl Recalled {
+    /// As if nothing had been read before.
+    pub(super) fn nothing(plan: &ScanPlan) -> Self {
+        Self { images: plan.targets.iter().map(|_| None).collect(), notes: Vec::new() }
+    }
+}
+
+/// Keeps what was read now; gives what a person should know.
+pub(super) async fn keep(cache: &Cache, plan: &ScanPlan, ends: &[ImageResult]) -> Vec<String> {
+    let entry = |(target, end): (&Target, &ImageResult)| match end {
+        ImageResult::Read(outcome, whole, by) => entry(target, outcome, whole, by),
+        ImageResult::Recalled(..) | ImageResult::Failed(_) | ImageResult::Skipped(_) => None,
+    };
+    let entries: Vec<Entry> = plan.targets.iter().zip(ends).filter_map(entry).collect();
+    cache.put(&entries).await
+}
+
+/// Asks the cache for every target.
+pub(super) async fn recall(cache: &Cache, plan: &ScanPlan) -> Recalled {
+    let keys: Vec<Option<ImageKey>> = plan.targets.iter().map(key).collect();
+    let wanted: Vec<ImageKey> = keys.iter().flatten().cloned().collect();
+    let Got { entries, mut notes } = cache.get(&wanted, Some(&packages::analysers())).await;
+    let image = |key: Option<ImageKey>| {
+        let key = key?;
+        let entry = entries.iter().find(|entry| entry.about.key == key)?;
+        match cyclonedx::read(&entry.document) {
+            Ok(document) => Some(ImageResult::Recalled(Box::new(entry.about.clone()), Box::new(document.sbom))),
+            Err(error) => {
+                notes.push(format!("the cached SBOM of {} cannot be read: {error}", entry.about.reference));
+                None
+            }
+        }
+    };
+    let images = keys.into_iter().map(image).collect();
+    Recalled { images, notes }
+}
+
+/// The platform that an image is kept under: as the node has it, if it is that which was read. An index may say more
+/// of it, such as the variant, which would not be known when it is looked up.
+fn platform_of(target: &Target, read: &Platform) -> Platform {
+    let asked = target.platform.clone().unwrap_or_else(Platform::of_this_program);
+    let is_same = (&asked.os, &asked.architecture) == (&read.os, &read.architecture);
+    if is_same { asked } else { read.clone() }
+}
+
+/// What is kept of an image that was read now: only what is whole, and exactly what runs.
+fn entry(target: &Target, outcome: &Outcome, whole: &Whole, by: &ReadBy) -> Option<Entry> {
+    if outcome.approximate.is_some() || outcome.partial.is_some() {
+        return None;
+    }
+    let Wanted::Manifest(digest) = &target.wanted else { return None };
+    let now = Timestamp::now();
+    let now = now.round(jiff::Unit::Second).unwrap_or(now);
+    let about = About {
+        key: ImageKey { digest: digest.clone(), platform: platform_of(target, &outcome.platform) },
+        manifest: outcome.manifest.clone(),
+        config: outcome.config.clone(),
+        reference: outcome.reference.clone(),
+        reader: match by {
+            ReadBy::Volume { .. } => "volume".to_owned(),
+            ReadBy::Stream | ReadBy::Cache { .. } => "stream".to_owned(),
+        },
+        generator: format!("{} {}", cluster::NAME, crate::VERSION),
+        analysers: whole.analysers.clone()?,
+        packages: whole.sbom.packages.len(),
+        document: Digest::of(&whole.document),
+        stored: 0,
+        created: now,
+        used: now,
+    };
+    Some(Entry { about, document: whole.document.clone() })
+}
