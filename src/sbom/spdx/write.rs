@@ -22,7 +22,8 @@ struct Document {
     #[serde(rename = "SPDXID")]
     id: &'static str,
     name: String,
-    document_namespace: String,
+    #[serde(rename = "documentNamespace")]
+    namespace: String,
     creation_info: Creation,
     packages: Vec<Item>,
     relationships: Vec<Relationship>,
@@ -63,19 +64,23 @@ struct Item {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct External {
-    reference_category: &'static str,
-    reference_type: &'static str,
-    reference_locator: String,
+    #[serde(rename = "referenceCategory")]
+    category: &'static str,
+    #[serde(rename = "referenceType")]
+    kind: &'static str,
+    #[serde(rename = "referenceLocator")]
+    locator: String,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Relationship {
-    spdx_element_id: &'static str,
-    relationship_type: &'static str,
-    related_spdx_element: String,
+    #[serde(rename = "spdxElementId")]
+    of: &'static str,
+    #[serde(rename = "relationshipType")]
+    kind: &'static str,
+    #[serde(rename = "relatedSpdxElement")]
+    to: String,
 }
 
 #[derive(Serialize)]
@@ -87,10 +92,11 @@ struct ExtractedLicense {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Annotation {
-    annotation_date: String,
-    annotation_type: &'static str,
+    #[serde(rename = "annotationDate")]
+    date: String,
+    #[serde(rename = "annotationType")]
+    kind: &'static str,
     annotator: &'static str,
     comment: String,
 }
@@ -109,16 +115,9 @@ pub fn write(sbom: &Sbom, subject: &Subject, name: Option<&str>) -> String {
     let mut packages = vec![writer.root(subject, &name)];
     packages.extend(sbom.distro.as_ref().map(|distro| writer.system(distro)));
     packages.extend(sbom.packages.iter().map(|package| writer.library(package, sbom.distro.as_ref())));
-    let contained = packages.iter().skip(1).map(|item| Relationship {
-        spdx_element_id: ROOT,
-        relationship_type: "CONTAINS",
-        related_spdx_element: item.id.clone(),
-    });
-    let described = Relationship {
-        spdx_element_id: DOCUMENT,
-        relationship_type: "DESCRIBES",
-        related_spdx_element: ROOT.to_owned(),
-    };
+    let contained =
+        packages.iter().skip(1).map(|item| Relationship { of: ROOT, kind: "CONTAINS", to: item.id.clone() });
+    let described = Relationship { of: DOCUMENT, kind: "DESCRIBES", to: ROOT.to_owned() };
     let relationships = std::iter::once(described).chain(contained).collect();
     let annotations = writer.annotations(&of_bill(sbom, subject));
     let extracted = writer.extracted.0.into_iter();
@@ -127,7 +126,7 @@ pub fn write(sbom: &Sbom, subject: &Subject, name: Option<&str>) -> String {
         data_license: "CC0-1.0",
         id: DOCUMENT,
         name,
-        document_namespace: String::new(),
+        namespace: String::new(),
         creation_info: Creation { created, creators: [TOOL] },
         packages,
         relationships,
@@ -139,7 +138,7 @@ pub fn write(sbom: &Sbom, subject: &Subject, name: Option<&str>) -> String {
     let json = |document: &Document| serde_json::to_string_pretty(document).expect("strings and lists");
     // Its name must be of no other document: that is one of other content.
     let digest = Digest::of(json(&document).as_bytes());
-    document.document_namespace = format!("https://spdx.org/spdxdocs/kubectl-clarity-{}", digest.hex());
+    document.namespace = format!("https://spdx.org/spdxdocs/kubectl-clarity-{}", digest.hex());
     let mut text = json(&document);
     text.push('\n');
     text
@@ -180,11 +179,7 @@ impl Writer {
     fn library(&mut self, package: &Package, distro: Option<&Distro>) -> Item {
         let id = self.id(package);
         let source = package.source.as_ref().filter(|_| package.package_type.is_of_distribution());
-        let purl = External {
-            reference_category: "PACKAGE-MANAGER",
-            reference_type: "purl",
-            reference_locator: package.purl(distro),
-        };
+        let purl = External { category: "PACKAGE-MANAGER", kind: "purl", locator: package.purl(distro) };
         Item {
             supplier: package.supplier.as_deref().map(supplier),
             license_declared: self.extracted.expression(&package.licenses),
@@ -208,12 +203,8 @@ impl Writer {
     }
 
     fn annotations(&self, properties: &Properties) -> Vec<Annotation> {
-        let annotation = |comment| Annotation {
-            annotation_date: self.created.clone(),
-            annotation_type: "OTHER",
-            annotator: TOOL,
-            comment,
-        };
+        let annotation =
+            |comment| Annotation { date: self.created.clone(), kind: "OTHER", annotator: TOOL, comment };
         annotations::comment(properties).map(annotation).into_iter().collect()
     }
 }
