@@ -57,6 +57,7 @@ const MODULES: &[(&str, &[&str])] = &[
         "cli",
         &[
             "advisories",
+            "cache",
             "cluster",
             "database",
             "documents",
