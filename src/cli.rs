@@ -1,6 +1,7 @@
 //! The command line: flags to plain configuration, results to the screen, errors to words and exit codes.
 
 mod access;
+mod cache;
 mod database;
 mod db;
 mod diff;
@@ -57,6 +58,8 @@ enum Command {
     Sbom(Box<sbom::SbomArgs>),
     /// Bring advisories to this machine, and say which there are
     Db(Box<db::DbArgs>),
+    /// What was read of images: list it, prune it, carry it elsewhere
+    Cache(Box<cache::CacheArgs>),
     /// Put the scanner's image into a registry or a file
     Image(image::ImageArgs),
     /// Print the version
@@ -107,6 +110,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Diff(args) => diff::run(*args),
         Command::Sbom(args) => sbom::run(*args, cli.access).await,
         Command::Db(args) => db::run(*args).await,
+        Command::Cache(args) => cache::run(*args, cli.access).await,
         Command::Image(args) => image(args).await,
         Command::Version => {
             ui::data(None, &format!("kubectl-clarity {}\n", crate::VERSION)).map(|()| Exit::Passed)

@@ -59,6 +59,7 @@ const MODULES: &[(&str, &[&str])] = &[
         "cli",
         &[
             "advisories",
+            "cache",
             "cluster",
             "database",
             "documents",

@@ -55,14 +55,10 @@ impl LocalStore {
         work: impl FnOnce(&Folder) -> Result<T, CacheError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, CacheError>> {
         let folder = Arc::clone(&self.folder);
-        let running = tokio::task::spawn_blocking(move || {
-            let result = work(&folder);
-            (folder, result)
-        });
-        let place = self.name();
         async move {
-            match running.await {
-                Ok((_, result)) => result,
+            let place = folder.path().display().to_string();
+            match tokio::task::spawn_blocking(move || work(&folder)).await {
+                Ok(result) => result,
                 // It was cancelled with the runtime.
                 Err(error) => Err(CacheError::Read { place, source: Box::new(error) }),
             }

@@ -10,6 +10,7 @@ use super::match_sbom::FileError;
 use super::reports::ReportError;
 use super::rules::RuleError;
 use super::sbom::SbomError;
+use crate::cache::CacheError;
 use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
 use crate::database::DatabaseError;
 use crate::job::CleanUpError;
@@ -79,6 +80,12 @@ impl Explained {
         }
     }
 
+    /// What failed and why, in one line.
+    pub(super) fn in_words(&self) -> String {
+        let words: Vec<&str> = std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect();
+        words.join(": ")
+    }
+
     /// Prints it on stderr and gives the exit code.
     pub(super) fn print(&self) -> Exit {
         let mut lines = vec![format!("error: {}", sanitize(&self.message))];
@@ -114,6 +121,16 @@ impl From<ConnectError> for Explained {
                 .hint("name one with --kubeconfig FILE or in KUBECONFIG; in a pod its service account serves"),
             ConnectError::Kubeconfig { .. } => explained.hint("see what is in it: kubectl config view"),
             _ => explained,
+        }
+    }
+}
+
+impl From<CacheError> for Explained {
+    fn from(error: CacheError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            CacheError::Api(api) => api_hint(api).into_iter().fold(explained, Self::hint),
+            CacheError::Read { .. } | CacheError::Write { .. } => explained,
         }
     }
 }
