@@ -184,7 +184,7 @@ mod tests {
 
     fn archive(entries: &[Entry]) -> Vec<u8> {
         let mut archive = Archive::new(Vec::new());
-        for entry in &entries {
+        for entry in entries {
             archive.add(entry).expect("added");
         }
         archive.finish().expect("finished").0
