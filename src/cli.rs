@@ -14,6 +14,7 @@ mod report;
 mod reports;
 mod result;
 mod rules;
+mod sbom;
 mod scan;
 mod surroundings;
 mod transfer;
@@ -52,6 +53,8 @@ enum Command {
     Report(Box<report::ReportArgs>),
     /// Say what is new and what is fixed from one scan to another
     Diff(Box<diff::DiffArgs>),
+    /// Show a bill of materials in another form
+    Sbom(sbom::SbomArgs),
     /// Bring advisories to this machine, and say which there are
     Db(Box<db::DbArgs>),
     /// What was read of images: list it, prune it, carry it elsewhere
@@ -104,6 +107,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
         Command::Report(args) => report::run(*args),
         Command::Diff(args) => diff::run(*args),
+        Command::Sbom(args) => sbom::run(args),
         Command::Db(args) => db::run(*args).await,
         Command::Cache(args) => cache::run(*args, cli.access).await,
         Command::Image(args) => image(args).await,

@@ -5,6 +5,7 @@ pub mod diff;
 mod filter;
 pub mod ignore;
 pub mod json;
+pub mod packages;
 pub mod table;
 pub mod text;
 mod threshold;

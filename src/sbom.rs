@@ -1,11 +1,12 @@
 //! The software bill of materials of one image: what was found in it, and what could not be read.
 //!
-//! Its stored and sent form is CycloneDX 1.5 JSON, see [`cyclonedx`]. Those of other tools are read as CycloneDX or SPDX.
+//! Its stored and sent form is CycloneDX 1.5 JSON, see [`cyclonedx`]. Those of other tools are read as CycloneDX or SPDX, and
+//! both forms are written.
 
 pub mod cyclonedx;
 mod document;
 mod purl;
-mod spdx;
+pub mod spdx;
 mod unread;
 
 use serde::{Deserialize, Serialize};

@@ -21,7 +21,7 @@ pub use preview::{How, LeftOut, PlannedImage, Preview, preview};
 
 use crate::advisories::matching::{self, Texts};
 use crate::advisories::{Index, Wanted, caveats};
-use crate::cache::{Cache, LocalStore};
+use crate::cache::{self, Cache, ConfigMapStore, LocalStore, Store};
 use crate::cluster::{self, Connection, DiscoverError, Discovery, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
 use crate::facts::Facts;
@@ -85,6 +85,22 @@ pub struct ReadConfig {
 pub struct CacheConfig {
     /// A folder of this machine.
     pub local: Option<PathBuf>,
+    /// Whether others share it.
+    pub shared: Shared,
+    /// The namespace that holds what is shared.
+    pub state_namespace: Option<String>,
+}
+
+/// Whether what was read is shared with others, as ConfigMaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shared {
+    /// Where somebody has made a namespace for it.
+    WherePrepared,
+    /// Always: without a namespace for it in the one that is scanned.
+    Always,
+    /// Never.
+    #[default]
+    Never,
 }
 
 /// What happens on the way, for whoever watches.
@@ -303,7 +319,7 @@ async fn prepare(
     over("discover and plan");
     let mut notes = std::mem::take(&mut discovery.notes);
     notes.extend(plan::drift(&discovery.containers));
-    let cache = Cache::new(config.cache.local.as_deref().map(LocalStore::at), None);
+    let cache = open_cache(connection, config, &mut notes).await;
     let mut recalled = if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan).await };
     let is_left_out = |target: usize| config.pods == Pods::None || recalled.images[target].is_some();
     plan.leave_out(is_left_out, config.parallelism);
@@ -320,6 +336,28 @@ async fn prepare(
         scope: config.scope.in_words(),
     };
     Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
+}
+
+/// The stores that are asked, and get what is read.
+async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mut Vec<String>) -> Cache {
+    let CacheConfig { local, shared, state_namespace } = &config.cache;
+    let own = config.scope.namespace.as_deref().filter(|_| *shared == Shared::Always);
+    let namespace = match shared {
+        Shared::Never => None,
+        Shared::WherePrepared | Shared::Always => {
+            cache::state_namespace(&connection.client, state_namespace.as_deref(), own).await
+        }
+    };
+    if *shared == Shared::Always && namespace.is_none() {
+        notes.push(format!(
+            "what is read is kept on this machine only: there is no namespace {} (or name one: --state-namespace)",
+            cache::STATE_NAMESPACE
+        ));
+    }
+    let store = namespace.map(|namespace| {
+        Box::new(ConfigMapStore::new(&connection.client, &namespace, cache::BUDGET)) as Box<dyn Store>
+    });
+    Cache::new(local.as_deref().map(LocalStore::at), store)
 }
 
 /// Loads advisories, which can take as long as a download.

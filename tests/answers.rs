@@ -1,4 +1,4 @@
-//! `kubectl clarity report` and `diff` as they are run: on records, on files, and on what is neither.
+//! `kubectl clarity report`, `diff` and `sbom` as they are run: on records, on files, and on what is neither.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -36,9 +36,9 @@ fn matched(document: &str) -> Vec<u8> {
 /// Keeps a report as the record of a scan.
 fn keep(folder: &Path, json: &[u8], id: &str, started: &str) {
     let mut report: Report = serde_json::from_slice(json).expect("a report");
-    report.scan.id = id.to_owned();
-    report.scan.started = started.to_owned();
-    report.scan.scope = "-n shop".to_owned();
+    id.clone_into(&mut report.scan.id);
+    started.clone_into(&mut report.scan.started);
+    "-n shop".clone_into(&mut report.scan.scope);
     let origin = Origin { who: Some("eve".to_owned()), server: None };
     let header = Header::of(&report, origin).expect("a header");
     Folder::at(folder.to_owned()).put(&header, &report).expect("kept");
@@ -116,4 +116,20 @@ fn files_are_compared_without_any_record() {
     let refused = plugin(folder.path(), &["report", SYFT]);
     assert_eq!((refused.status.code(), text(&refused.stdout)), (Some(1), String::new()));
     assert!(text(&refused.stderr).contains("this JSON is no report of kubectl clarity"));
+}
+
+#[test]
+fn a_bill_of_materials_keeps_its_packages_in_every_form() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let names = |file: &str| text(&plugin(folder.path(), &["sbom", file, "-o", "names"]).stdout);
+    let original = names(SYFT);
+    assert_eq!(original.lines().last(), Some("stdlib@1.21.5"));
+    for form in ["cyclonedx", "spdx"] {
+        let file = folder.path().join(form).display().to_string();
+        let written = plugin(folder.path(), &["sbom", SYFT, "-o", form, "--output-file", &file]);
+        assert_eq!(written.status.code(), Some(0));
+        let said = text(&written.stderr);
+        assert_eq!(said, "note: not shown: 1 component is of a type that is not known: generic (redis)\n");
+        assert_eq!(names(&file), original, "{form}");
+    }
 }

@@ -32,7 +32,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("cache", &["cluster", "image"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
-    ("report", &["coverage", "finding", "image", "package", "severity"]),
+    ("report", &["coverage", "finding", "image", "package", "sbom", "severity"]),
     ("records", &["coverage", "report"]),
     ("database", &["advisories", "image", "mirror", "registry"]),
     ("documents", &["advisories", "coverage", "report", "sbom"]),
@@ -40,12 +40,14 @@ const MODULES: &[(&str, &[&str])] = &[
         "scan",
         &[
             "advisories",
+            "cache",
             "cluster",
             "coverage",
             "database",
             "facts",
             "image",
             "job",
+            "packages",
             "plan",
             "report",
             "sbom",
@@ -92,7 +94,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("oci_client", &["image", "registry"]),
     ("dirs", &["cli"]),
     ("zip", &["advisories"]),
-    ("serde_saphyr", &["report"]),
+    ("serde_saphyr", &["cli", "report"]),
     ("globset", &["report"]),
 ];
 

@@ -44,6 +44,11 @@ fn help_of_diff() {
 }
 
 #[test]
+fn help_of_sbom() {
+    insta::assert_snapshot!(plugin(&["sbom", "--help"]));
+}
+
+#[test]
 fn help_of_db() {
     for (name, arguments) in [
         ("db", &["db", "--help"][..]),
@@ -112,6 +117,7 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["cache", "verify", "--help"],
         &["cache", "export", "--help"],
         &["cache", "import", "--help"],
+        &["sbom", "--help"],
     ] {
         for line in plugin(arguments).lines() {
             assert!(line.chars().count() <= 80, "{line:?}");
@@ -136,6 +142,7 @@ fn every_flag_that_the_readme_names_is_one_of_its_command_and_the_other_way_roun
         (&["report"], "Earlier scans"),
         (&["diff"], "What has changed"),
         (&["cache list", "cache prune", "cache verify", "cache export", "cache import"], "Cache"),
+        (&["sbom"], "Show a bill of materials"),
     ] {
         let named: Vec<String> = flags_of_the_readme(section);
         let named: Vec<&str> = named.iter().flat_map(|cell| words_with_dashes(cell)).collect();

@@ -184,7 +184,9 @@ mod tests {
 
     fn archive(entries: &[Entry]) -> Vec<u8> {
         let mut archive = Archive::new(Vec::new());
-        entries.iter().for_each(|entry| archive.add(entry).expect("added"));
+        for entry in entries {
+            archive.add(entry).expect("added");
+        }
         archive.finish().expect("finished").0
     }
 

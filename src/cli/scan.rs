@@ -15,7 +15,7 @@ use super::ui::{self, Progress};
 use crate::cluster::{self, Connection, Scope};
 use crate::plan::Read;
 use crate::records::Origin;
-use crate::scan::{CacheConfig, KeepJobs, Pods, ReadConfig, ScanConfig, scan};
+use crate::scan::{CacheConfig, KeepJobs, Pods, ReadConfig, ScanConfig, Shared, scan};
 use crate::workload::WorkloadRef;
 
 /// The published scanner image of this version.
@@ -83,17 +83,20 @@ pub(super) struct ReadArgs {
     /// ServiceAccount of the scanner pods
     #[arg(long, value_name = "NAME")]
     service_account: Option<String>,
-    /// Where lists of packages are kept, so that an image is read once: local in the user's cache on this machine, none
-    /// nowhere
+    /// Where lists of packages are kept, so that an image is read once: local on this machine, configmap also in the
+    /// cluster for others, none nowhere; auto is configmap where there is a namespace clarity-system, else local
     #[arg(
         long,
         value_name = "WHERE",
-        default_value = "local",
+        default_value = "auto",
         env = "CLARITY_SBOM_CACHE",
         hide_env_values = true,
         hide_possible_values = true
     )]
     cache: CachePlace,
+    /// Namespace of the ConfigMaps [default: clarity-system if there is one, else the one that is scanned]
+    #[arg(long, value_name = "NAME")]
+    state_namespace: Option<String>,
     /// Read again what was read before
     #[arg(long)]
     refresh: bool,
@@ -115,6 +118,9 @@ enum How {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CachePlace {
+    Auto,
+    #[value(name = "configmap")]
+    ConfigMap,
     Local,
     None,
 }
@@ -172,6 +178,7 @@ impl ReadArgs {
             scanner_pull_secret,
             service_account,
             cache,
+            state_namespace,
             refresh,
             no_pods,
             keep_jobs,
@@ -200,8 +207,16 @@ impl ReadArgs {
             cache: CacheConfig {
                 // Without a home folder nothing is kept.
                 local: dirs::cache_dir()
-                    .filter(|_| cache == CachePlace::Local)
+                    .filter(|_| cache != CachePlace::None)
                     .map(|folder| folder.join("kubectl-clarity").join("sboms")),
+                shared: match cache {
+                    // Whoever names a namespace means it.
+                    CachePlace::Auto if state_namespace.is_some() => Shared::Always,
+                    CachePlace::Auto => Shared::WherePrepared,
+                    CachePlace::ConfigMap => Shared::Always,
+                    CachePlace::Local | CachePlace::None => Shared::Never,
+                },
+                state_namespace,
             },
             refresh,
             pods: if no_pods { Pods::None } else { Pods::Start },

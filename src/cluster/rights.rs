@@ -55,7 +55,7 @@ pub async fn missing_rights(client: &Client, namespaces: &BTreeSet<String>) -> V
             let whole =
                 if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
             let right = Right { namespace: namespace.clone(), verb, resource: whole };
-            async move { (!is_allowed(client, attributes).await).then_some(right) }
+            async move { (!Box::pin(is_allowed(client, attributes)).await).then_some(right) }
         })
     });
     let mut missing: Vec<Right> = futures::stream::iter(asked)

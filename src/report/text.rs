@@ -31,6 +31,7 @@ pub(super) fn is_unsafe(c: char) -> bool {
 }
 
 /// Breaks text at spaces so that each line, indented, has at most `width` characters where its words allow it.
+#[must_use]
 pub fn wrap(text: &str, indent: usize, width: Option<u16>) -> String {
     let margin = " ".repeat(indent);
     let room = width.map_or(usize::MAX, |width| usize::from(width).saturating_sub(indent).max(20));
@@ -56,6 +57,7 @@ pub fn wrap(text: &str, indent: usize, width: Option<u16>) -> String {
 }
 
 /// `1 image`, `2 images`.
+#[must_use]
 pub fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

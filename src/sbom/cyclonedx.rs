@@ -5,11 +5,13 @@
 //! properties of our own, under `kubectl-clarity:`. The same bill gives the same bytes: no serial number, and a time only if
 //! one is given.
 
-mod names;
+pub(super) mod names;
+pub(super) mod properties;
 mod read;
 mod write;
 
 pub use read::read;
+pub(super) use read::{PropertyView, distro, gaps, image_facts, locations, value};
 pub use write::{WriteError, write};
 
 use crate::image::{Digest, Platform, Reference};

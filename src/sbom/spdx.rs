@@ -1,11 +1,17 @@
-//! Reading SPDX 2.2 and 2.3 JSON, through a narrow view: packages with their package URLs, and what they are about.
-//! SPDX specification 2.3, clauses 6 to 8 and 11.
+//! SPDX JSON. Reading 2.2 and 2.3, through a narrow view: packages with their package URLs, and what they are about; writing 2.3.
+//! SPDX specification 2.3, clauses 6 to 8, 11 and 12.
+
+mod annotations;
+mod licenses;
+mod write;
 
 use serde::Deserialize;
 
-use super::cyclonedx::Subject;
+pub use write::write;
+
+use super::cyclonedx::{self, PropertyView, Subject, names};
 use super::document::{Collected, Document, MAX_COMPONENTS, ReadError, check_bounds, or_null};
-use super::purl::{Described, Purl, os_release_id};
+use super::purl::{Described, Purl};
 use super::unread::Lack;
 use crate::package::{Distro, Package, SourcePackage};
 
@@ -14,6 +20,10 @@ pub(super) const VERSIONS: &str = "2.2 and 2.3";
 const FORMAT: &str = "SPDX";
 /// Id of the document itself.
 const DOCUMENT: &str = "SPDXRef-DOCUMENT";
+/// A document must say when it was made; what is not known was so at the beginning of time.
+const UNKNOWN_TIME: &str = "1970-01-01T00:00:00Z";
+/// Id of what our own documents are about.
+const ROOT: &str = "SPDXRef-Root";
 /// Trivy: the source package of a distribution's package follows, name and version.
 const BUILT_FROM: &str = "built package from: ";
 /// Trivy: ids of packages that are only there to hang other packages on, one for each lock file or kind.
@@ -33,6 +43,8 @@ struct View {
     packages: Vec<PackageView>,
     #[serde(default, deserialize_with = "or_null")]
     relationships: Vec<RelationshipView>,
+    #[serde(default, deserialize_with = "or_null")]
+    annotations: Vec<AnnotationView>,
 }
 
 #[derive(Default, Deserialize)]
@@ -57,6 +69,14 @@ struct PackageView {
     source_info: Option<String>,
     #[serde(default, deserialize_with = "or_null")]
     external_refs: Vec<ExternalView>,
+    #[serde(default, deserialize_with = "or_null")]
+    annotations: Vec<AnnotationView>,
+}
+
+#[derive(Deserialize)]
+struct AnnotationView {
+    #[serde(default)]
+    comment: String,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +117,7 @@ pub(super) fn read(json: &[u8]) -> Result<Document, ReadError> {
     let root = view.root();
     let about = root.and_then(|root| view.packages.get(root));
     let (subject, name) = subject(about, &view);
+    let gaps = cyclonedx::gaps(&properties(&view.annotations));
     let is_of_trivy = view.creation_info.creators.iter().any(|creator| creator.starts_with("Tool: trivy"));
     let is_alone = view.packages.len() == 1;
     let mut collected = Collected::default();
@@ -117,11 +138,12 @@ pub(super) fn read(json: &[u8]) -> Result<Document, ReadError> {
             },
             _ if is_subject => {}
             Some(Err(lack)) => collected.unread.add(lack, &name),
-            None if is_group || package.is("FILE") || package.is("CONTAINER") => {}
+            None if is_group || package.is("FILE") || package.is("CONTAINER") || package.id == ROOT => {}
             None => collected.unread.add(Lack::Purl, &name),
         }
     }
-    let (sbom, unread) = collected.finish();
+    let (mut sbom, unread) = collected.finish();
+    sbom.gaps = gaps;
     Ok(Document { sbom, subject, name, unread })
 }
 
@@ -173,7 +195,14 @@ impl PackageView {
             let kinds = ["Organization: ", "Person: ", "Tool: "];
             kinds.iter().find_map(|kind| supplier.strip_prefix(kind)).unwrap_or(&supplier).to_owned()
         });
-        Ok(Package { licenses: license.into_iter().collect(), supplier, ..package })
+        let properties = properties(&self.annotations);
+        Ok(Package {
+            licenses: license.into_iter().collect(),
+            supplier,
+            owner: cyclonedx::value(&properties, names::OWNER).map(ToOwned::to_owned),
+            locations: cyclonedx::locations(&properties),
+            ..package
+        })
     }
 }
 
@@ -190,15 +219,22 @@ fn trivy_source(info: &str) -> Option<SourcePackage> {
 }
 
 fn distro(package: PackageView) -> Distro {
-    Distro { id: os_release_id(&package.name), version_id: stated(package.version_info), ..Distro::default() }
+    let version = stated(package.version_info);
+    cyclonedx::distro(&package.name, version, &properties(&package.annotations))
+}
+
+/// What our own documents say in annotations.
+fn properties(annotations: &[AnnotationView]) -> Vec<PropertyView> {
+    annotations.iter().flat_map(|annotation| annotations::read(&annotation.comment)).collect()
 }
 
 /// What the document is about, and what it calls that: the name of its subject, else its own.
 fn subject(about: Option<&PackageView>, view: &View) -> (Subject, Option<String>) {
-    let created = view.creation_info.created.clone();
+    let created = view.creation_info.created.clone().filter(|created| created != UNKNOWN_TIME);
+    let of_bill = properties(&view.annotations);
     let own_name = Some(view.name.clone()).filter(|name| !name.is_empty());
     let Some(about) = about.filter(|about| !about.name.is_empty()) else {
-        return (Subject { created, ..Subject::default() }, own_name);
+        return (Subject { created, ..cyclonedx::image_facts(&[], &of_bill) }, own_name);
     };
     let version = about.version_info.as_deref().unwrap_or_default();
     // Syft writes name and tag (or digest) apart, Trivy as one.
@@ -210,10 +246,11 @@ fn subject(about: Option<&PackageView>, view: &View) -> (Subject, Option<String>
         tag => format!("{}:{tag}", about.name),
     };
     if !about.is("CONTAINER") {
-        return (Subject { created, ..Subject::default() }, Some(about.name.clone()));
+        return (Subject { created, ..cyclonedx::image_facts(&[], &of_bill) }, Some(about.name.clone()));
     }
-    let manifest = version.parse().ok();
-    (Subject { reference: name.parse().ok(), manifest, created, ..Subject::default() }, Some(name))
+    let facts = cyclonedx::image_facts(&properties(&about.annotations), &of_bill);
+    let manifest = facts.manifest.clone().or_else(|| version.parse().ok());
+    (Subject { reference: name.parse().ok(), manifest, created, ..facts }, Some(name))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::environment::{environment, kubectl};
 use crate::namespace::{Namespace, PullSecret, running_pod};
 use crate::nodes::open_nodes;
 use crate::plugin::{Ended, Plugin};
+use crate::rights::{account, role_of_the_readme};
 
 /// Two images that run.
 fn namespace(topic: &str) -> Namespace {
@@ -105,4 +106,72 @@ fn damaged_entry_is_named_and_made_anew() {
     assert!(
         report["containers"].as_array().expect("a list").iter().all(|container| container["state"] == "cached")
     );
+}
+
+/// The rights of the README's Role, and these verbs on ConfigMaps.
+fn account_with(namespace: &Namespace, name: &str, verbs: &[&str]) -> String {
+    let mut rules = role_of_the_readme()["rules"].clone();
+    if !verbs.is_empty() {
+        let more = json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": verbs});
+        rules.as_array_mut().expect("a list").push(more);
+    }
+    account(namespace, name, &rules)
+}
+
+/// What is said of ConfigMaps.
+fn notes(report: &Value) -> Vec<&str> {
+    let notes = report["notes"].as_array().expect("a list").iter().filter_map(Value::as_str);
+    notes.filter(|note| note.to_lowercase().contains("configmap")).collect()
+}
+
+#[test]
+fn what_one_person_has_read_the_others_need_not_read() {
+    let _open = open_nodes();
+    let namespace = namespace("shared");
+    let writer = account_with(&namespace, "writer", &["get", "list", "create", "patch", "delete"]);
+    let reader = account_with(&namespace, "reader", &["get", "list"]);
+    let stranger = account_with(&namespace, "stranger", &[]);
+    let machines = [(); 4].map(|()| tempfile::tempdir().expect("a folder"));
+    let scan_as = |user: &str, machine: &tempfile::TempDir| {
+        scan(&namespace, machine, &["--cache", "configmap", "--state-namespace", &namespace.name, "--as", user])
+    };
+    // At the same moment: each reads, and nothing is doubled or lost.
+    let (first, second) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| scan_as(&writer, &machines[1]).code(0));
+        (scan_as(&writer, &machines[0]).code(0), other.join().expect("no panic"))
+    });
+    assert_eq!(findings(&first.report()), findings(&second.report()));
+    assert_eq!((notes(&first.report()), notes(&second.report())), (Vec::new(), Vec::new()));
+    let maps = kubectl(&[
+        "get",
+        "configmaps",
+        "-n",
+        &namespace.name,
+        "-l",
+        "kubectl-clarity.io/kind=sbom",
+        "-o",
+        "name",
+    ]);
+    assert_eq!(maps.lines().count(), 2, "{maps}");
+
+    // On another machine, by somebody who may only read them.
+    let third = scan_as(&reader, &machines[2]).code(0);
+    assert_eq!(states(&third.report()), ["cached", "cached"]);
+    assert_eq!(findings(&third.report()), findings(&first.report()));
+
+    // Who may not even read them scans all the same, and is told once.
+    let fourth = scan_as(&stranger, &machines[3]).code(0);
+    assert_eq!(states(&fourth.report()), ["scanned", "scanned"]);
+    let report = fourth.report();
+    assert_eq!(notes(&report).len(), 1, "{}", report["notes"]);
+
+    // Anybody can read what is in one.
+    let script = format!(
+        "kubectl get {} -n {} -o jsonpath='{{.binaryData.sbom\\.json\\.zst}}' | base64 -d | zstd -qd",
+        maps.lines().next().expect("one"),
+        namespace.name
+    );
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().expect("a shell");
+    let sbom: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!((&sbom["bomFormat"], &sbom["specVersion"]), (&json!("CycloneDX"), &json!("1.5")));
 }

@@ -1,51 +1,51 @@
 //! Names of properties, written in one place and read in the other.
 
 /// Name of the tool in the metadata.
-pub(super) const TOOL: &str = "kubectl-clarity";
+pub(in crate::sbom) const TOOL: &str = "kubectl-clarity";
 
 /// Trivy: name of the source package.
-pub(super) const SOURCE_NAME: &str = "aquasecurity:trivy:SrcName";
+pub(in crate::sbom) const SOURCE_NAME: &str = "aquasecurity:trivy:SrcName";
 /// Trivy: version of the source package. Epoch and release may stand in properties of their own; here they are part of it.
-pub(super) const SOURCE_VERSION: &str = "aquasecurity:trivy:SrcVersion";
+pub(in crate::sbom) const SOURCE_VERSION: &str = "aquasecurity:trivy:SrcVersion";
 /// Trivy: epoch of the source package, when not part of the version.
-pub(super) const SOURCE_EPOCH: &str = "aquasecurity:trivy:SrcEpoch";
+pub(in crate::sbom) const SOURCE_EPOCH: &str = "aquasecurity:trivy:SrcEpoch";
 /// Trivy: release of the source package, when not part of the version.
-pub(super) const SOURCE_RELEASE: &str = "aquasecurity:trivy:SrcRelease";
+pub(in crate::sbom) const SOURCE_RELEASE: &str = "aquasecurity:trivy:SrcRelease";
 
 /// Trivy: which kind of thing a component is, for example `lang-pkgs`.
-pub(super) const TRIVY_CLASS: &str = "aquasecurity:trivy:Class";
+pub(in crate::sbom) const TRIVY_CLASS: &str = "aquasecurity:trivy:Class";
 
 /// Trivy: where a package was found, and in which layer.
-pub(super) const TRIVY_PATH: &str = "aquasecurity:trivy:FilePath";
-pub(super) const TRIVY_LAYER: &str = "aquasecurity:trivy:LayerDiffID";
+pub(in crate::sbom) const TRIVY_PATH: &str = "aquasecurity:trivy:FilePath";
+pub(in crate::sbom) const TRIVY_LAYER: &str = "aquasecurity:trivy:LayerDiffID";
 
 /// Syft: type of the package.
-pub(super) const PACKAGE_TYPE: &str = "syft:package:type";
+pub(in crate::sbom) const PACKAGE_TYPE: &str = "syft:package:type";
 /// Syft: the module that a package of rpm was built for.
-pub(super) const MODULARITY: &str = "syft:metadata:modularityLabel";
+pub(in crate::sbom) const MODULARITY: &str = "syft:metadata:modularityLabel";
 /// Trivy: the same.
-pub(super) const TRIVY_MODULARITY: &str = "aquasecurity:trivy:Modularitylabel";
+pub(in crate::sbom) const TRIVY_MODULARITY: &str = "aquasecurity:trivy:Modularitylabel";
 /// Syft: `N:path` and `N:layerID` follow.
-pub(super) const LOCATION: &str = "syft:location:";
+pub(in crate::sbom) const LOCATION: &str = "syft:location:";
 
 /// Syft: what os-release says.
-pub(super) const DISTRO_ID: &str = "syft:distro:id";
-pub(super) const DISTRO_VERSION_ID: &str = "syft:distro:versionID";
-pub(super) const DISTRO_CODENAME: &str = "syft:distro:versionCodename";
-pub(super) const DISTRO_PRETTY_NAME: &str = "syft:distro:prettyName";
+pub(in crate::sbom) const DISTRO_ID: &str = "syft:distro:id";
+pub(in crate::sbom) const DISTRO_VERSION_ID: &str = "syft:distro:versionID";
+pub(in crate::sbom) const DISTRO_CODENAME: &str = "syft:distro:versionCodename";
+pub(in crate::sbom) const DISTRO_PRETTY_NAME: &str = "syft:distro:prettyName";
 /// Syft: a number follows.
-pub(super) const DISTRO_ID_LIKE: &str = "syft:distro:idLike:";
+pub(in crate::sbom) const DISTRO_ID_LIKE: &str = "syft:distro:idLike:";
 
 /// Ours: `N:path` and `N:reason` follow.
-pub(super) const GAP: &str = "kubectl-clarity:gap:";
+pub(in crate::sbom) const GAP: &str = "kubectl-clarity:gap:";
 /// Ours: a number follows, 0 is the bottom layer.
-pub(super) const LAYER: &str = "kubectl-clarity:layer:";
+pub(in crate::sbom) const LAYER: &str = "kubectl-clarity:layer:";
 /// Ours: digests of the image's manifest and config.
-pub(super) const MANIFEST: &str = "kubectl-clarity:manifest";
-pub(super) const CONFIG: &str = "kubectl-clarity:config";
+pub(in crate::sbom) const MANIFEST: &str = "kubectl-clarity:manifest";
+pub(in crate::sbom) const CONFIG: &str = "kubectl-clarity:config";
 /// Ours: `os/architecture` or `os/architecture/variant`.
-pub(super) const PLATFORM: &str = "kubectl-clarity:platform";
+pub(in crate::sbom) const PLATFORM: &str = "kubectl-clarity:platform";
 /// Ours: names and versions of the analysers.
-pub(super) const ANALYSERS: &str = "kubectl-clarity:analysers";
+pub(in crate::sbom) const ANALYSERS: &str = "kubectl-clarity:analysers";
 /// Ours: the distribution's package that owns the files of a language's package.
-pub(super) const OWNER: &str = "kubectl-clarity:owner";
+pub(in crate::sbom) const OWNER: &str = "kubectl-clarity:owner";

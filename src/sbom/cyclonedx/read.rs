@@ -73,11 +73,11 @@ struct NamedLicense {
 }
 
 #[derive(Deserialize)]
-struct PropertyView {
+pub(in crate::sbom) struct PropertyView {
     #[serde(default)]
-    name: String,
+    pub(in crate::sbom) name: String,
     #[serde(default)]
-    value: String,
+    pub(in crate::sbom) value: String,
 }
 
 /// Reads a CycloneDX document.
@@ -118,7 +118,7 @@ fn collect(mut components: Vec<ComponentView>) -> Result<Collected, ReadError> {
         }
         components.extend(std::mem::take(&mut component.components));
         if component.kind == "operating-system" {
-            collected.named.push(distro(component));
+            collected.named.push(distro(&component.name, component.version, &component.properties));
         } else if let Some(text) = component.purl.take() {
             let name = component.name.clone();
             let read = Purl::parse(&text).and_then(|purl| Ok((package(component, &purl)?, purl)));
@@ -176,7 +176,7 @@ fn trivy_source(properties: &BTreeMap<&str, &str>) -> Option<SourcePackage> {
 }
 
 /// Where a package was found, by Syft's properties or by Trivy's. Syft's paths begin with a slash.
-fn locations(properties: &[PropertyView]) -> Vec<Location> {
+pub(in crate::sbom) fn locations(properties: &[PropertyView]) -> Vec<Location> {
     let location = |path: &str, layer: Option<&str>| Location {
         path: path.trim_start_matches('/').to_owned(),
         layer: layer.and_then(|digest| digest.parse().ok()),
@@ -185,12 +185,12 @@ fn locations(properties: &[PropertyView]) -> Vec<Location> {
     let of_syft = fields
         .values()
         .filter_map(|fields| Some(location(fields.get("path")?, fields.get("layerID").copied())));
-    let value = |name: &str| Some(properties.iter().find(|property| property.name == name)?.value.as_str());
-    let of_trivy = value(names::TRIVY_PATH).map(|path| location(path, value(names::TRIVY_LAYER)));
+    let of_trivy =
+        value(properties, names::TRIVY_PATH).map(|path| location(path, value(properties, names::TRIVY_LAYER)));
     of_syft.chain(of_trivy).collect()
 }
 
-fn gaps(properties: &[PropertyView]) -> Vec<Gap> {
+pub(in crate::sbom) fn gaps(properties: &[PropertyView]) -> Vec<Gap> {
     let fields = numbered(properties, names::GAP);
     let field =
         |fields: &BTreeMap<&str, &str>, name: &str| fields.get(name).copied().unwrap_or_default().to_owned();
@@ -210,48 +210,51 @@ fn numbered<'a>(properties: &'a [PropertyView], prefix: &str) -> BTreeMap<u64, B
     records
 }
 
-fn distro(component: ComponentView) -> Distro {
-    let get = |name: &str| {
-        component
-            .properties
-            .iter()
-            .find(|property| property.name == name)
-            .map(|property| property.value.clone())
-    };
-    let id_like = numbered(&component.properties, names::DISTRO_ID_LIKE);
+/// A distribution by its component, and by what is said of it beside.
+pub(in crate::sbom) fn distro(name: &str, version: Option<String>, properties: &[PropertyView]) -> Distro {
+    let get = |name: &str| value(properties, name).map(ToOwned::to_owned);
+    let id_like = numbered(properties, names::DISTRO_ID_LIKE);
     Distro {
-        id: get(names::DISTRO_ID).unwrap_or_else(|| os_release_id(&component.name)),
-        version_id: get(names::DISTRO_VERSION_ID).or(component.version).filter(|version| !version.is_empty()),
+        id: get(names::DISTRO_ID).unwrap_or_else(|| os_release_id(name)),
+        version_id: get(names::DISTRO_VERSION_ID).or(version).filter(|version| !version.is_empty()),
         version_codename: get(names::DISTRO_CODENAME),
         id_like: id_like.values().filter_map(|fields| fields.get("")).map(|like| (*like).to_owned()).collect(),
         pretty_name: get(names::DISTRO_PRETTY_NAME),
     }
 }
 
+/// What is said of the image and of the bill of it, without its name and the time.
+pub(in crate::sbom) fn image_facts(of_image: &[PropertyView], of_bill: &[PropertyView]) -> Subject {
+    let layers = numbered(of_bill, names::LAYER);
+    Subject {
+        manifest: value(of_image, names::MANIFEST).and_then(|digest| digest.parse().ok()),
+        config: value(of_image, names::CONFIG).and_then(|digest| digest.parse().ok()),
+        platform: value(of_image, names::PLATFORM).and_then(platform),
+        layers: layers.values().filter_map(|fields| fields.get("")?.parse().ok()).collect(),
+        analysers: value(of_bill, names::ANALYSERS).map(ToOwned::to_owned),
+        ..Subject::default()
+    }
+}
+
+/// The value of the first property of a name.
+pub(in crate::sbom) fn value<'a>(properties: &'a [PropertyView], name: &str) -> Option<&'a str> {
+    properties.iter().find(|property| property.name == name).map(|property| property.value.as_str())
+}
+
 fn subject(metadata: &MetadataView) -> Subject {
-    let layers = numbered(&metadata.properties, names::LAYER);
-    let layers = layers.values().filter_map(|fields| fields.get("")?.parse().ok()).collect();
-    let analysers = metadata.properties.iter().find(|property| property.name == names::ANALYSERS);
-    let analysers = analysers.map(|property| property.value.clone());
     let created = metadata.timestamp.clone();
     let Some(component) = &metadata.component else {
-        return Subject { layers, analysers, created, ..Subject::default() };
+        return Subject { created, ..image_facts(&[], &metadata.properties) };
     };
-    let get = |name: &str| {
-        let property = component.properties.iter().find(|property| property.name == name)?;
-        Some(property.value.as_str())
-    };
+    let facts = image_facts(&component.properties, &metadata.properties);
     let is_image = component.kind == "container";
     // Syft names the manifest here.
     let version = component.version.as_deref().filter(|_| is_image);
     Subject {
         reference: component.name.parse().ok().filter(|_| is_image),
-        manifest: get(names::MANIFEST).or(version).and_then(|digest| digest.parse().ok()),
-        config: get(names::CONFIG).and_then(|digest| digest.parse().ok()),
-        platform: get(names::PLATFORM).and_then(platform),
-        layers,
-        analysers,
+        manifest: facts.manifest.or_else(|| version?.parse().ok()),
         created,
+        ..facts
     }
 }
 

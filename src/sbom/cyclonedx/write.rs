@@ -15,7 +15,7 @@ use cyclonedx_bom::models::organization::OrganizationalEntity;
 use cyclonedx_bom::models::property::{Properties, Property};
 use cyclonedx_bom::models::tool::Tools;
 
-use super::{Subject, names};
+use super::{Subject, names, properties};
 use crate::package::{Distro, Package};
 use crate::sbom::Sbom;
 
@@ -66,31 +66,18 @@ fn metadata(sbom: &Sbom, subject: &Subject) -> Result<Metadata, WriteError> {
         Some(time) => Some(DateTime::try_from(time.clone()).map_err(|_| WriteError::Created(time.clone()))?),
     };
     let tool = Component::new(Classification::Application, names::TOOL, env!("CARGO_PKG_VERSION"), None);
-    let analysers = subject.analysers.iter().map(|names| Property::new(names::ANALYSERS, names));
-    let mut properties: Vec<Property> = analysers.collect();
-    for (index, gap) in sbom.gaps.iter().enumerate() {
-        properties.push(Property::new(format!("{}{index}:path", names::GAP), &gap.path));
-        properties.push(Property::new(format!("{}{index}:reason", names::GAP), &gap.reason));
-    }
-    for (index, layer) in subject.layers.iter().enumerate() {
-        properties.push(Property::new(format!("{}{index}", names::LAYER), layer.as_str()));
-    }
     Ok(Metadata {
         timestamp,
         tools: Some(Tools::Object { services: None, components: Some(Components(vec![tool])) }),
         component: image(subject),
-        properties: some_properties(properties),
+        properties: some_properties(properties::of_bill(sbom, subject)),
         ..Metadata::default()
     })
 }
 
 /// The image itself; none if nothing is known of it.
 fn image(subject: &Subject) -> Option<Component> {
-    let digests = [(names::MANIFEST, &subject.manifest), (names::CONFIG, &subject.config)];
-    let digests = digests.into_iter().filter_map(|(name, digest)| Some((name, digest.as_ref()?.to_string())));
-    let platform = subject.platform.iter().map(|platform| (names::PLATFORM, platform.to_string()));
-    let properties: Vec<Property> =
-        digests.chain(platform).map(|(name, value)| Property::new(name, &value)).collect();
+    let properties = properties::of_image(subject);
     if subject.reference.is_none() && properties.is_empty() {
         return None;
     }
@@ -106,19 +93,7 @@ fn operating_system(distro: &Distro) -> Component {
     component.bom_ref = Some(format!("os:{}", distro.release().unwrap_or_default()));
     component.version = distro.version_id.as_deref().map(NormalizedString::new);
     component.description = distro.pretty_name.as_deref().map(NormalizedString::new);
-    let mut properties = vec![Property::new(names::DISTRO_ID, &distro.id)];
-    for (index, like) in distro.id_like.iter().enumerate() {
-        properties.push(Property::new(format!("{}{index}", names::DISTRO_ID_LIKE), like));
-    }
-    let optional = [
-        (names::DISTRO_PRETTY_NAME, &distro.pretty_name),
-        (names::DISTRO_CODENAME, &distro.version_codename),
-        (names::DISTRO_VERSION_ID, &distro.version_id),
-    ];
-    for (name, value) in optional {
-        properties.extend(value.as_deref().map(|value| Property::new(name, value)));
-    }
-    component.properties = some_properties(properties);
+    component.properties = some_properties(properties::of_distro(distro));
     component
 }
 
@@ -130,21 +105,7 @@ fn library(package: &Package, distro: Option<&Distro>, refs: &mut References) ->
     component.purl = Purl::from_str(&purl).ok();
     component.supplier = package.supplier.as_deref().map(OrganizationalEntity::new);
     component.licenses = licenses(&package.licenses);
-    let mut properties = vec![Property::new(names::PACKAGE_TYPE, package.package_type.as_str())];
-    if let Some(source) = &package.source {
-        properties.push(Property::new(names::SOURCE_NAME, &source.name));
-        properties.push(Property::new(names::SOURCE_VERSION, &source.version));
-    }
-    properties.extend(package.owner.as_deref().map(|owner| Property::new(names::OWNER, owner)));
-    let modularity = package.modularity.as_deref();
-    properties.extend(modularity.map(|label| Property::new(names::MODULARITY, label)));
-    for (index, location) in package.locations.iter().enumerate() {
-        properties.push(Property::new(format!("{}{index}:path", names::LOCATION), &location.path));
-        if let Some(layer) = &location.layer {
-            properties.push(Property::new(format!("{}{index}:layerID", names::LOCATION), layer.as_str()));
-        }
-    }
-    component.properties = some_properties(properties);
+    component.properties = some_properties(properties::of_package(package));
     component
 }
 
@@ -191,6 +152,8 @@ fn licenses(texts: &[String]) -> Option<Licenses> {
     (!texts.is_empty()).then(|| Licenses(texts.iter().map(choice).collect()))
 }
 
-fn some_properties(properties: Vec<Property>) -> Option<Properties> {
+fn some_properties(properties: properties::Properties) -> Option<Properties> {
+    let properties: Vec<Property> =
+        properties.into_iter().map(|(name, value)| Property::new(name, &value)).collect();
     (!properties.is_empty()).then_some(Properties(properties))
 }

@@ -2,7 +2,8 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use crate::sbom::document;
+use crate::package::PackageType;
+use crate::sbom::{Sbom, document};
 
 /// Cut down from what Syft writes for an image: the subject is described and tied by a relationship.
 const SYFT: &str = include_str!("syft.spdx.json");
@@ -97,4 +98,83 @@ proptest! {
             let _ = lines(&document);
         }
     }
+}
+
+/// A bill with everything that one can have.
+fn whole() -> (Sbom, Subject) {
+    let digest = |byte: u8| crate::image::Digest::from_hash(&[byte; 32]);
+    let location = |path: &str| crate::package::Location { path: path.to_owned(), layer: Some(digest(7)) };
+    let source =
+        |name: &str, version: &str| SourcePackage { name: name.to_owned(), version: version.to_owned() };
+    let deb = Package {
+        architecture: Some("amd64".to_owned()),
+        source: Some(source("util-linux", "2.38.1-5")),
+        licenses: vec!["GPL-2.0-or-later".to_owned()],
+        supplier: Some("util-linux packagers <util-linux@packages.debian.org>".to_owned()),
+        locations: vec![location("var/lib/dpkg/status")],
+        ..Package::new(PackageType::Deb, "bsdutils", "1:2.38.1-5")
+    };
+    let npm = Package {
+        owner: Some("node-left-pad".to_owned()),
+        locations: vec![location("a=b\\nc"), location("z")],
+        ..Package::new(PackageType::Npm, "@scope/left-pad", "1.0.0")
+    };
+    let mut packages = vec![deb, npm, Package::new(PackageType::Maven, "log4j-core", "")];
+    packages.sort();
+    let sbom = Sbom {
+        distro: Some(Distro {
+            id: "debian".to_owned(),
+            version_id: None,
+            version_codename: Some("sid".to_owned()),
+            id_like: vec!["x".to_owned()],
+            pretty_name: Some("Debian GNU/Linux trixie/sid".to_owned()),
+        }),
+        packages,
+        gaps: vec![crate::sbom::Gap { path: "opt/big.jar".to_owned(), reason: "it is too large".to_owned() }],
+    };
+    let subject = Subject {
+        reference: Some("registry.test/shop/cart:1.2".parse().expect("a reference")),
+        manifest: Some(digest(1)),
+        config: Some(digest(2)),
+        platform: Some(crate::image::Platform::of_this_program()),
+        layers: vec![digest(3), digest(7)],
+        analysers: Some("apk-1 dpkg-2".to_owned()),
+        created: Some("2026-01-02T03:04:05Z".to_owned()),
+    };
+    (sbom, subject)
+}
+
+#[test]
+fn what_is_written_is_read_back_whole() {
+    let (sbom, subject) = whole();
+    let text = write(&sbom, &subject, None);
+    let document = read(&text);
+    assert_eq!(
+        (document.sbom, document.subject, document.unread),
+        (sbom, subject, super::super::Unread::default())
+    );
+}
+
+#[test]
+fn every_id_is_one_of_its_own() {
+    let (mut sbom, subject) = whole();
+    let mut twice = sbom.packages[0].clone();
+    twice.locations.clear();
+    sbom.packages.push(twice);
+    sbom.packages.push(Package::new(PackageType::Npm, "@scope/left+pad", "1.0.0"));
+    let json: serde_json::Value = serde_json::from_str(&write(&sbom, &subject, None)).expect("JSON");
+    let packages = json["packages"].as_array().expect("packages");
+    let ids: std::collections::BTreeSet<&str> =
+        packages.iter().filter_map(|one| one["SPDXID"].as_str()).collect();
+    assert_eq!(ids.len(), packages.len());
+    assert!(ids.iter().all(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c))));
+}
+
+#[test]
+fn a_bill_of_nothing_is_a_document_too() {
+    let text = write(&Sbom::default(), &Subject::default(), Some("./src"));
+    let document = read(&text);
+    assert_eq!((document.sbom, document.name.as_deref()), (Sbom::default(), Some("./src")));
+    assert_eq!(document.unread.count(), 0);
+    assert_eq!(write(&Sbom::default(), &Subject::default(), Some("./src")), text, "the same bytes");
 }
