@@ -45,7 +45,8 @@ impl LocalStore {
     }
 
     /// What is there under a key, read on this thread.
-    pub fn look(&self, key: &ImageKey) -> Result<Option<Found>, CacheError> {
+    #[must_use]
+    pub fn look(&self, key: &ImageKey) -> Option<Found> {
         self.folder.get(key)
     }
 
@@ -81,7 +82,11 @@ impl Store for LocalStore {
         let share = keys.len().div_ceil(threads).max(1);
         let shares = keys.chunks(share).map(|keys| {
             let keys = keys.to_vec();
-            self.run(move |folder| keys.iter().filter_map(|key| folder.get(key).transpose()).collect())
+            self.run(move |folder| {
+                // A folder that nobody may open is one trouble, not one for each key.
+                folder.check()?;
+                Ok(keys.iter().filter_map(|key| folder.get(key)).collect())
+            })
         });
         let shares: Vec<BoxFuture<'_, Result<Vec<Found>, CacheError>>> = shares.collect();
         async move { Ok(try_join_all(shares).await?.into_iter().flatten().collect()) }.boxed()
