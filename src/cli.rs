@@ -8,6 +8,7 @@ mod diff;
 mod errors;
 pub mod image;
 mod input;
+mod kept;
 mod match_sbom;
 mod plan;
 mod report;
@@ -54,7 +55,7 @@ enum Command {
     /// Say what is new and what is fixed from one scan to another
     Diff(Box<diff::DiffArgs>),
     /// Show a bill of materials in another form
-    Sbom(sbom::SbomArgs),
+    Sbom(Box<sbom::SbomArgs>),
     /// Bring advisories to this machine, and say which there are
     Db(Box<db::DbArgs>),
     /// What was read of images: list it, prune it, carry it elsewhere
@@ -107,7 +108,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
         Command::Report(args) => report::run(*args),
         Command::Diff(args) => diff::run(*args),
-        Command::Sbom(args) => sbom::run(args),
+        Command::Sbom(args) => sbom::run(*args, cli.access).await,
         Command::Db(args) => db::run(*args).await,
         Command::Cache(args) => cache::run(*args, cli.access).await,
         Command::Image(args) => image(args).await,

@@ -112,12 +112,12 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["db", "import", "--help"],
         &["report", "--help"],
         &["diff", "--help"],
+        &["sbom", "--help"],
         &["cache", "list", "--help"],
         &["cache", "prune", "--help"],
         &["cache", "verify", "--help"],
         &["cache", "export", "--help"],
         &["cache", "import", "--help"],
-        &["sbom", "--help"],
     ] {
         for line in plugin(arguments).lines() {
             assert!(line.chars().count() <= 80, "{line:?}");
@@ -141,8 +141,8 @@ fn every_flag_that_the_readme_names_is_one_of_its_command_and_the_other_way_roun
         (&["match"], "Match a bill of materials"),
         (&["report"], "Earlier scans"),
         (&["diff"], "What has changed"),
-        (&["cache list", "cache prune", "cache verify", "cache export", "cache import"], "Cache"),
         (&["sbom"], "Show a bill of materials"),
+        (&["cache list", "cache prune", "cache verify", "cache export", "cache import"], "Cache"),
     ] {
         let named: Vec<String> = flags_of_the_readme(section);
         let named: Vec<&str> = named.iter().flat_map(|cell| words_with_dashes(cell)).collect();

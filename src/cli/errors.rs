@@ -9,6 +9,7 @@ use super::input::InputError;
 use super::match_sbom::FileError;
 use super::reports::ReportError;
 use super::rules::RuleError;
+use super::sbom::SbomError;
 use crate::cache::CacheError;
 use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
 use crate::database::DatabaseError;
@@ -179,6 +180,21 @@ impl From<RuleError> for Explained {
                 explained.hint(IGNORE_FORM)
             }
             _ => explained,
+        }
+    }
+}
+
+impl From<SbomError> for Explained {
+    fn from(error: SbomError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            SbomError::Several { .. } => explained.hint("choose one: -c CONTAINER"),
+            SbomError::Unread { target, namespace, .. } => {
+                let namespace = namespace.as_ref().map(|name| format!(" -n {name}")).unwrap_or_default();
+                explained.hint(format!("kubectl clarity scan {target}{namespace}"))
+            }
+            SbomError::Unknown(_) => explained.hint("see what was read: kubectl clarity cache list"),
+            SbomError::NoContainer { .. } | SbomError::Cache(_) => explained,
         }
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::coordinate::{ImageResult, Whole};
 use crate::cache::{About, Cache, Entry, Got};
 use crate::cluster;
-use crate::image::{Digest, ImageKey, Platform};
+use crate::image::{Digest, ImageKey, Platform, Reference};
 use crate::packages;
 use crate::plan::{ScanPlan, Target};
 use crate::report::ReadBy;
@@ -54,7 +54,7 @@ pub(super) async fn recall(cache: &Cache, plan: &ScanPlan) -> Recalled {
         let key = key?;
         let entry = entries.iter().find(|entry| entry.about.key == key)?;
         match cyclonedx::read(&entry.document) {
-            Ok(document) => Some(ImageResult::Recalled(Box::new(entry.about.clone()), Box::new(document.sbom))),
+            Ok(document) => Some(ImageResult::Recalled(Box::new(entry.about.clone()), Box::new(document))),
             Err(error) => {
                 notes.push(format!("the cached SBOM of {} cannot be read: {error}", entry.about.reference));
                 None
@@ -85,7 +85,8 @@ fn entry(target: &Target, outcome: &Outcome, whole: &Whole, by: &ReadBy) -> Opti
         key: ImageKey { digest: digest.clone(), platform: platform_of(target, &outcome.platform) },
         manifest: outcome.manifest.clone(),
         config: outcome.config.clone(),
-        reference: outcome.reference.clone(),
+        // With the tag, by which people know it.
+        reference: Reference { digest: Some(digest.clone()), ..target.reference.clone() },
         reader: match by {
             ReadBy::Volume { .. } => "volume".to_owned(),
             ReadBy::Stream | ReadBy::Cache { .. } => "stream".to_owned(),
