@@ -45,9 +45,9 @@ impl LocalStore {
     }
 
     /// What is there under a key, read on this thread.
-    #[must_use]
-    pub fn look(&self, key: &ImageKey) -> Option<Found> {
-        self.folder.get(key)
+    pub fn look(&self, key: &ImageKey) -> Result<Option<Found>, CacheError> {
+        self.folder.check()?;
+        Ok(self.folder.get(key))
     }
 
     /// Works on the folder where waiting for a disk keeps nobody else waiting.

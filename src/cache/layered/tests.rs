@@ -38,7 +38,7 @@ async fn what_only_the_shared_store_has_is_copied_to_this_machine() {
     let got = cache.get(&keys, Some(ANALYSERS)).await;
     assert_eq!(documents(&got), [one.document, two.document]);
     assert_eq!(got.notes, [""; 0]);
-    assert!(local.look(&keys[1]).is_some());
+    assert!(local.look(&keys[1]).expect("read").is_some());
 }
 
 #[tokio::test]

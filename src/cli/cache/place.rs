@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::super::access::AccessArgs;
 use super::super::errors::Explained;
-use super::super::ui;
+use super::super::{kept, ui};
 use crate::cache::{BUDGET, CacheError, ConfigMapStore, LocalStore, Store, state_namespace};
 use crate::cluster;
 
@@ -102,9 +102,10 @@ impl CachePlace {
 
 /// The store of this machine.
 fn local() -> Result<LocalStore, Explained> {
-    let folder = dirs::cache_dir().map(|folder| folder.join("kubectl-clarity").join("sboms"));
     let unknown = || std::io::Error::other("neither HOME nor XDG_CACHE_HOME says where the user's cache is");
-    folder.map(LocalStore::at).ok_or_else(|| Explained::new("there is no folder for the cache", &unknown()))
+    kept::folder()
+        .map(LocalStore::at)
+        .ok_or_else(|| Explained::new("there is no folder for the cache", &unknown()))
 }
 
 /// Reads which cache is meant.
