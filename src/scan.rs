@@ -247,7 +247,7 @@ pub async fn scan(
     };
     let read = coordinate(&coordination, recalled.images, on).await;
     stages.over("read images");
-    let keeping = keep(&cache, &plan, &read.ends);
+    let keeping = keep(&cache, &plan, &read.ends, config.reading.refresh);
     if stop.is_cancelled() {
         // What is finished need not be read again by the next scan.
         let _ = tokio::time::timeout(KEEPING, keeping).await;

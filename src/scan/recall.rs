@@ -35,13 +35,21 @@ impl Recalled {
     }
 }
 
-/// Keeps what was read now; gives what a person should know.
-pub(super) async fn keep(cache: &Cache, plan: &ScanPlan, ends: &[ImageResult]) -> Vec<String> {
+/// Keeps what was read now; gives what a person should know. Who refreshes means to replace what is there.
+pub(super) async fn keep(cache: &Cache, plan: &ScanPlan, ends: &[ImageResult], refresh: bool) -> Vec<String> {
     let entry = |(target, end): (&Target, &ImageResult)| match end {
         ImageResult::Read(outcome, whole, by) => entry(target, outcome, whole, by),
         ImageResult::Recalled(..) | ImageResult::Failed(_) | ImageResult::Skipped(_) => None,
     };
     let entries: Vec<Entry> = plan.targets.iter().zip(ends).filter_map(entry).collect();
+    if refresh {
+        for store in cache.stores() {
+            for entry in &entries {
+                // What cannot be removed stays, and is as good as it was.
+                let _ = store.remove(&entry.about.key).await;
+            }
+        }
+    }
     cache.put(&entries).await
 }
 

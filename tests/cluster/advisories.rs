@@ -28,7 +28,7 @@ fn scan(folder: &tempfile::TempDir, db: &str, flags: &[&str]) -> Ended {
 fn findings(report: &Value) -> Vec<Value> {
     let images = report["images"].as_array().expect("a list").iter();
     let images = images.filter(|image| image["state"] != "approximate");
-    images.map(|image| json!([image["reference"], image["findings"], image["without_data"]])).collect()
+    images.map(|image| json!([image["digest"], image["findings"], image["without_data"]])).collect()
 }
 
 #[test]
