@@ -5,6 +5,7 @@ mod database;
 mod db;
 mod diff;
 mod errors;
+mod find;
 pub mod image;
 mod input;
 mod match_sbom;
@@ -54,6 +55,8 @@ enum Command {
     Diff(Box<diff::DiffArgs>),
     /// Show a bill of materials in another form
     Sbom(sbom::SbomArgs),
+    /// Say where a vulnerability or a package runs, without a pod
+    Find(Box<find::FindArgs>),
     /// Bring advisories to this machine, and say which there are
     Db(Box<db::DbArgs>),
     /// Put the scanner's image into a registry or a file
@@ -105,6 +108,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Report(args) => report::run(*args),
         Command::Diff(args) => diff::run(*args),
         Command::Sbom(args) => sbom::run(args),
+        Command::Find(args) => find::run(*args, cli.access).await,
         Command::Db(args) => db::run(*args).await,
         Command::Image(args) => image(args).await,
         Command::Version => {

@@ -44,6 +44,11 @@ fn help_of_diff() {
 }
 
 #[test]
+fn help_of_find() {
+    insta::assert_snapshot!(plugin(&["find", "--help"]));
+}
+
+#[test]
 fn help_of_sbom() {
     insta::assert_snapshot!(plugin(&["sbom", "--help"]));
 }
@@ -101,6 +106,7 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["report", "--help"],
         &["diff", "--help"],
         &["sbom", "--help"],
+        &["find", "--help"],
     ] {
         for line in plugin(arguments).lines() {
             assert!(line.chars().count() <= 80, "{line:?}");
@@ -125,6 +131,7 @@ fn every_flag_that_the_readme_names_is_one_of_its_command_and_the_other_way_roun
         ("report", "Earlier scans"),
         ("diff", "What has changed"),
         ("sbom", "Show a bill of materials"),
+        ("find", "Where does it run"),
     ] {
         let named: Vec<String> = flags_of_the_readme(section);
         let named: Vec<&str> = named.iter().flat_map(|cell| words_with_dashes(cell)).collect();
