@@ -6,6 +6,7 @@ mod database;
 mod db;
 mod diff;
 mod errors;
+mod find;
 pub mod image;
 mod input;
 mod kept;
@@ -54,8 +55,10 @@ enum Command {
     Report(Box<report::ReportArgs>),
     /// Say what is new and what is fixed from one scan to another
     Diff(Box<diff::DiffArgs>),
-    /// Show a bill of materials in another form
+    /// Show the packages of what runs, of an image that was read before, or of a file
     Sbom(Box<sbom::SbomArgs>),
+    /// Say where a vulnerability or a package runs, without a pod
+    Find(Box<find::FindArgs>),
     /// Bring advisories to this machine, and say which there are
     Db(Box<db::DbArgs>),
     /// What was read of images: list it, prune it, carry it elsewhere
@@ -109,6 +112,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Report(args) => report::run(*args),
         Command::Diff(args) => diff::run(*args),
         Command::Sbom(args) => sbom::run(*args, cli.access).await,
+        Command::Find(args) => find::run(*args, cli.access).await,
         Command::Db(args) => db::run(*args).await,
         Command::Cache(args) => cache::run(*args, cli.access).await,
         Command::Image(args) => image(args).await,

@@ -61,6 +61,7 @@ pub mod database;
 pub mod documents;
 mod elf;
 pub mod facts;
+pub mod find;
 pub mod finding;
 pub mod image;
 pub mod job;

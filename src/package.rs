@@ -302,6 +302,14 @@ fn push_parts<'a>(purl: &mut String, parts: impl IntoIterator<Item = &'a str>) {
     }
 }
 
+/// A part of a package URL as it stands there.
+#[must_use]
+pub fn encoded(part: &str) -> String {
+    let mut text = String::with_capacity(part.len());
+    push_encoded(&mut text, part);
+    text
+}
+
 fn push_encoded(purl: &mut String, text: &str) {
     purl.extend(utf8_percent_encode(text, PLAIN));
 }

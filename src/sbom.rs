@@ -12,6 +12,7 @@ mod unread;
 use serde::{Deserialize, Serialize};
 
 pub use document::{Document, MAX_BYTES, ReadError, read};
+pub use purl::parts_of_purl;
 pub use unread::Unread;
 
 use crate::package::{Distro, Package};

@@ -133,3 +133,58 @@ fn a_bill_of_materials_keeps_its_packages_in_every_form() {
         assert_eq!(names(&file), original, "{form}");
     }
 }
+
+#[test]
+fn find_needs_no_cluster_for_what_is_kept() {
+    let home = tempfile::tempdir().expect("a folder");
+    let found = |arguments: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_kubectl-clarity"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .args(["find", "--cached"])
+            .args(arguments)
+            .env("KUBECONFIG", "/nonexistent/config")
+            .env("XDG_CACHE_HOME", home.path())
+            .output()
+            .expect("the program starts")
+    };
+    keep_bill(&home.path().join("kubectl-clarity").join("sboms"), SYFT);
+    let affected = json(&found(&["CVE-2021-44228", "--advisories", "tests/osv", "-o", "json"]));
+    let hit = &affected["images"][0]["hits"][0];
+    assert_eq!((&hit["version"], &hit["known"]["known"]), (&"2.14.1".into(), &"affected".into()));
+    let named = found(&["log4j-core@<2.15"]);
+    assert_eq!((named.status.code(), text(&named.stderr)), (Some(0), String::new()));
+    assert!(
+        text(&named.stdout).ends_with("log4j-core <2.15: found in 1 of 1 image searched\n"),
+        "{}",
+        text(&named.stdout)
+    );
+    let other = found(&["log4j-core@>=2.15"]);
+    assert_eq!(text(&other.stdout), "log4j-core >=2.15: not found in 1 image searched\n");
+    let refused = found(&["a@>="]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("cannot read the versions: \">=\" has no version behind >="));
+}
+
+/// Keeps a document as what was read of an image.
+fn keep_bill(folder: &Path, document: &str) {
+    use clarity::cache::{About, Entry, LocalStore, Store as _};
+    use clarity::image::{Digest, ImageKey, Platform};
+    let document = std::fs::read(document).expect("a document");
+    let now = jiff::Timestamp::now();
+    let about = About {
+        key: ImageKey { digest: Digest::of(b"image"), platform: Platform::of_this_program() },
+        manifest: None,
+        config: None,
+        reference: "registry.test/shop/cart:1.2".parse().expect("a reference"),
+        reader: "stream".to_owned(),
+        generator: "x".to_owned(),
+        analysers: "x".to_owned(),
+        packages: 3,
+        document: Digest::of(&document),
+        stored: 0,
+        created: now,
+        used: now,
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async { LocalStore::at(folder).put(&Entry { about, document }).await }).expect("kept");
+}

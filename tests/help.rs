@@ -44,6 +44,11 @@ fn help_of_diff() {
 }
 
 #[test]
+fn help_of_find() {
+    insta::assert_snapshot!(plugin(&["find", "--help"]));
+}
+
+#[test]
 fn help_of_sbom() {
     insta::assert_snapshot!(plugin(&["sbom", "--help"]));
 }
@@ -118,6 +123,7 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["cache", "verify", "--help"],
         &["cache", "export", "--help"],
         &["cache", "import", "--help"],
+        &["find", "--help"],
     ] {
         for line in plugin(arguments).lines() {
             assert!(line.chars().count() <= 80, "{line:?}");
@@ -142,6 +148,7 @@ fn every_flag_that_the_readme_names_is_one_of_its_command_and_the_other_way_roun
         (&["report"], "Earlier scans"),
         (&["diff"], "What has changed"),
         (&["sbom"], "Show a bill of materials"),
+        (&["find"], "Where does it run"),
         (&["cache list", "cache prune", "cache verify", "cache export", "cache import"], "Cache"),
     ] {
         let named: Vec<String> = flags_of_the_readme(section);

@@ -11,7 +11,7 @@ mod identity;
 pub(super) mod overlay;
 mod partition;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use compile::Compiled;
@@ -106,6 +106,30 @@ impl Index {
     #[must_use]
     pub fn partition(&self, ecosystem: &Ecosystem) -> Option<&Partition> {
         self.partitions.get(ecosystem).map(|partition| &**partition)
+    }
+
+    /// The packages that the advisories known by an id are about, by ecosystem, in the names of these; and the ecosystems
+    /// whose index is damaged. Reads all of every index once.
+    #[must_use]
+    pub fn packages_of(&self, id: &str) -> (BTreeMap<Ecosystem, BTreeSet<String>>, BTreeSet<Ecosystem>) {
+        let (mut packages, mut damaged) = (BTreeMap::new(), BTreeSet::new());
+        for (ecosystem, partition) in &self.partitions {
+            match partition.packages_of(id) {
+                Ok(names) if names.is_empty() => {}
+                Ok(names) => {
+                    packages.insert(ecosystem.clone(), names);
+                }
+                Err(_) => {
+                    damaged.insert(ecosystem.clone());
+                }
+            }
+        }
+        (packages, damaged)
+    }
+
+    /// The ecosystems that it knows something of.
+    pub fn ecosystems(&self) -> impl Iterator<Item = &Ecosystem> {
+        self.partitions.keys()
     }
 
     /// Which data this is, for the report.

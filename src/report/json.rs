@@ -145,8 +145,12 @@ pub fn read(bytes: &[u8]) -> Result<Report, ReadError> {
     }
 }
 
-/// Escapes characters that can only stand in strings here, since the syntax of JSON is ASCII.
-pub(super) fn escape(json: &str) -> String {
+/// Escapes what could steer a terminal; it can only stand in strings, since the syntax of JSON is ASCII.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn escape(json: &str) -> String {
     let mut text = String::with_capacity(json.len() + 1);
     for c in json.chars() {
         if c != '\n' && is_unsafe(c) {

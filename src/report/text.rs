@@ -63,7 +63,8 @@ pub fn plural(count: usize, noun: &str) -> String {
 }
 
 /// The first few of many, and how many there are more.
-pub(super) fn first_of(items: &[String], limit: usize) -> String {
+#[must_use]
+pub fn first_of(items: &[String], limit: usize) -> String {
     match items.len().saturating_sub(limit) {
         0 => items.join(", "),
         others => format!("{} and {others} more", items[..limit].join(", ")),

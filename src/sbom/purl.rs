@@ -147,6 +147,15 @@ impl Purl {
     }
 }
 
+/// Type, name and version of a package URL, the last empty if it has none; the name as packages have it. None if it is none of
+/// a known type.
+#[must_use]
+pub fn parts_of_purl(text: &str) -> Option<(PackageType, String, String)> {
+    let purl = Purl::parse(text).ok().filter(|purl| !purl.name.is_empty())?;
+    let version = purl.whole_version(&purl.name, purl.version.clone());
+    Some((purl.package_type, purl.name, version))
+}
+
 /// The name that os-release has for a distribution, of one that Trivy or a vendor's namespace has.
 pub(super) fn os_release_id(name: &str) -> String {
     let name = name.to_ascii_lowercase();

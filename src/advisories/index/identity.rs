@@ -33,6 +33,12 @@ pub struct Text {
 }
 
 impl Identity {
+    /// Whether an id is one of its own, in any case.
+    pub(super) fn is_known_as(&self, id: &str) -> bool {
+        let others = self.vulnerabilities.iter().chain(&self.aliases);
+        std::iter::once(&self.id).chain(others).any(|own| own.eq_ignore_ascii_case(id))
+    }
+
     /// Of an advisory with the ratings of its packages.
     pub(super) fn of(advisory: &Advisory) -> Self {
         let mut ratings: Vec<Rating> = Vec::new();

@@ -1,5 +1,6 @@
 //! The index of one ecosystem.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -81,6 +82,39 @@ impl Partition {
         Ok(found.map(Entries))
     }
 
+    /// The names of all packages that an advisory is about, by any id of it: its own, a vulnerability, an alias.
+    ///
+    /// # Errors
+    /// Something in it cannot be read.
+    pub(super) fn packages_of(&self, id: &str) -> Result<BTreeSet<String>, TableError> {
+        let mut advisories = BTreeSet::new();
+        self.table.each(ADVISORIES, |key, value| {
+            // Decoding costs far more than looking whether the id is in it at all.
+            if contains_without_case(value, id.as_bytes()) {
+                let identity = Identity::decode(value).ok_or(CONTRADICTION)?;
+                if identity.is_known_as(id) {
+                    let number: [u8; 4] = key.try_into().map_err(|_| CONTRADICTION)?;
+                    advisories.insert(u32::from_be_bytes(number));
+                }
+            }
+            Ok(())
+        })?;
+        let mut packages = BTreeSet::new();
+        if advisories.is_empty() {
+            return Ok(packages);
+        }
+        self.table.each(PACKAGES, |key, value| {
+            for entry in entries_in(value) {
+                if advisories.contains(&entry?.advisory) {
+                    packages.insert(package_of(&self.ecosystem, &String::from_utf8_lossy(key)));
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(packages)
+    }
+
     /// What is said about an artifact of Maven under the names of all its groups.
     pub(in crate::advisories) fn entries_of_artifact(
         &self,
@@ -106,25 +140,33 @@ impl Partition {
 impl Entries {
     /// The entries, in the order of the ids of their advisories. Ends after the first that cannot be read.
     pub(in crate::advisories) fn iter(&self) -> impl Iterator<Item = Result<Entry<'_>, TableError>> {
-        let mut decoder = Decoder::new(&self.0);
-        let count = decoder.count();
-        let mut last = 0_u32;
-        let mut left = count.unwrap_or(1);
-        std::iter::from_fn(move || {
-            left = left.checked_sub(1)?;
-            let mut next = || {
-                count?;
-                let step = u32::try_from(decoder.number()?).ok()?;
-                last = last.checked_add(step)?;
-                entry::decode(last, &mut decoder)
-            };
-            let entry = next().ok_or(CONTRADICTION);
-            if entry.is_err() {
-                left = 0;
-            }
-            Some(entry)
-        })
+        entries_in(&self.0)
     }
+}
+
+fn entries_in(value: &[u8]) -> impl Iterator<Item = Result<Entry<'_>, TableError>> {
+    let mut decoder = Decoder::new(value);
+    let count = decoder.count();
+    let mut last = 0_u32;
+    let mut left = count.unwrap_or(1);
+    std::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
+        let mut next = || {
+            count?;
+            let step = u32::try_from(decoder.number()?).ok()?;
+            last = last.checked_add(step)?;
+            entry::decode(last, &mut decoder)
+        };
+        let entry = next().ok_or(CONTRADICTION);
+        if entry.is_err() {
+            left = 0;
+        }
+        Some(entry)
+    })
+}
+
+fn contains_without_case(text: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || text.windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
 }
 
 /// What a package is filed under. An artifact of Maven comes before its group, so that all groups of one lie together.
@@ -132,6 +174,14 @@ pub(super) fn key(ecosystem: &Ecosystem, package: &str) -> String {
     match package.split_once(':').filter(|_| ecosystem.name() == "Maven") {
         Some((group, artifact)) => format!("{artifact}:{group}"),
         None => package.to_owned(),
+    }
+}
+
+/// The package that is filed under a key.
+fn package_of(ecosystem: &Ecosystem, key: &str) -> String {
+    match key.split_once(':').filter(|_| ecosystem.name() == "Maven") {
+        Some((artifact, group)) => format!("{group}:{artifact}"),
+        None => key.to_owned(),
     }
 }
 

@@ -180,6 +180,23 @@ impl Table {
         Ok(values)
     }
 
+    /// Shows every key of a section and its value, one block in memory at a time.
+    pub(in crate::advisories) fn each(
+        &self,
+        section: usize,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), TableError>,
+    ) -> Result<(), TableError> {
+        let blocks = self.sections.get(section).map_or(0, |section| section.blocks.len());
+        for number in 0..blocks {
+            let block = self.read_block(section, number)?;
+            for pair in pairs(&block) {
+                let (key, range) = pair.ok_or(PAIRS)?;
+                visit(key, block.get(range).unwrap_or_default())?;
+            }
+        }
+        Ok(())
+    }
+
     /// Reads all blocks, and looks whether each can be read and all keys are in order.
     pub(in crate::advisories) fn verify(&self) -> Result<(), TableError> {
         for (number, section) in self.sections.iter().enumerate() {
