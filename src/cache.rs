@@ -8,6 +8,7 @@
 //! untrusted: whoever can write to it decides what others see, so each entry is checked when it is read, and one that is damaged
 //! is named, dropped and made anew.
 
+pub mod archive;
 pub mod budget;
 mod config_map;
 mod form;

@@ -1,6 +1,7 @@
 //! The command line: flags to plain configuration, results to the screen, errors to words and exit codes.
 
 mod access;
+mod cache;
 mod database;
 mod db;
 mod diff;
@@ -8,6 +9,7 @@ mod errors;
 mod find;
 pub mod image;
 mod input;
+mod kept;
 mod match_sbom;
 mod plan;
 mod report;
@@ -54,11 +56,13 @@ enum Command {
     /// Say what is new and what is fixed from one scan to another
     Diff(Box<diff::DiffArgs>),
     /// Show a bill of materials in another form
-    Sbom(sbom::SbomArgs),
+    Sbom(Box<sbom::SbomArgs>),
     /// Say where a vulnerability or a package runs, without a pod
     Find(Box<find::FindArgs>),
     /// Bring advisories to this machine, and say which there are
     Db(Box<db::DbArgs>),
+    /// What was read of images: list it, prune it, carry it elsewhere
+    Cache(Box<cache::CacheArgs>),
     /// Put the scanner's image into a registry or a file
     Image(image::ImageArgs),
     /// Print the version
@@ -107,9 +111,10 @@ async fn run(cli: Cli) -> Exit {
         Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
         Command::Report(args) => report::run(*args),
         Command::Diff(args) => diff::run(*args),
-        Command::Sbom(args) => sbom::run(args),
+        Command::Sbom(args) => sbom::run(*args, cli.access).await,
         Command::Find(args) => find::run(*args, cli.access).await,
         Command::Db(args) => db::run(*args).await,
+        Command::Cache(args) => cache::run(*args, cli.access).await,
         Command::Image(args) => image(args).await,
         Command::Version => {
             ui::data(None, &format!("kubectl-clarity {}\n", crate::VERSION)).map(|()| Exit::Passed)

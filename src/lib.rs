@@ -25,6 +25,9 @@
 //! report              one Report, less what is ignored -> table, json
 //! ```
 //!
+//! What was read of an image goes into the [`cache`] and is asked for there before the next plan is carried out: an image is read
+//! once. Reports are kept as [`records`].
+//!
 //! The [`database`] of advisories is fetched and compiled beforehand, or when something is missing: from a [`registry`] or a
 //! [`mirror`].
 //!

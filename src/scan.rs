@@ -3,6 +3,7 @@
 mod assemble;
 mod attempts;
 mod coordinate;
+mod known;
 mod ladder;
 mod preview;
 mod recall;
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
+pub use known::{Known, KnownImage, known};
 pub use preview::{How, LeftOut, PlannedImage, Preview, preview};
 
 use crate::advisories::matching::{self, Texts};
@@ -78,6 +80,28 @@ pub struct ReadConfig {
     pub refresh: bool,
     /// Whether scanner pods are started.
     pub pods: Pods,
+}
+
+impl ReadConfig {
+    /// For who only looks at what runs and at what is kept of it: nothing is read.
+    #[must_use]
+    pub fn looking(scope: Scope, cache: CacheConfig) -> Self {
+        Self {
+            scope,
+            scanner_image: String::new(),
+            scanner_pull_secret: None,
+            service_account: None,
+            registry_ca: None,
+            timeout: Duration::ZERO,
+            read: Read::Auto,
+            parallelism: 1,
+            max_memory: 0,
+            keep_jobs: KeepJobs::Never,
+            cache,
+            refresh: false,
+            pods: Pods::None,
+        }
+    }
 }
 
 /// Where what was read is kept.
@@ -223,7 +247,7 @@ pub async fn scan(
     };
     let read = coordinate(&coordination, recalled.images, on).await;
     stages.over("read images");
-    let keeping = keep(&cache, &plan, &read.ends);
+    let keeping = keep(&cache, &plan, &read.ends, config.reading.refresh);
     if stop.is_cancelled() {
         // What is finished need not be read again by the next scan.
         let _ = tokio::time::timeout(KEEPING, keeping).await;
@@ -338,8 +362,8 @@ async fn prepare(
     Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
 }
 
-/// The stores that are asked, and get what is read.
-async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mut Vec<String>) -> Cache {
+/// The stores that are asked, and get what is read; the notes say where they are not those that were meant.
+pub async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mut Vec<String>) -> Cache {
     let CacheConfig { local, shared, state_namespace } = &config.cache;
     let own = config.scope.namespace.as_deref().filter(|_| *shared == Shared::Always);
     let namespace = match shared {

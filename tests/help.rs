@@ -66,6 +66,18 @@ fn help_of_db() {
 }
 
 #[test]
+fn help_of_cache() {
+    for (name, arguments) in [
+        ("cache", &["cache", "--help"][..]),
+        ("cache_list", &["cache", "list", "--help"]),
+        ("cache_prune", &["cache", "prune", "--help"]),
+        ("cache_import", &["cache", "import", "--help"]),
+    ] {
+        insta::assert_snapshot!(format!("help_of_{name}"), plugin(arguments));
+    }
+}
+
+#[test]
 fn help_of_image_push() {
     insta::assert_snapshot!(plugin(&["image", "push", "--help"]));
 }
@@ -107,6 +119,11 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["diff", "--help"],
         &["sbom", "--help"],
         &["find", "--help"],
+        &["cache", "list", "--help"],
+        &["cache", "prune", "--help"],
+        &["cache", "verify", "--help"],
+        &["cache", "export", "--help"],
+        &["cache", "import", "--help"],
     ] {
         for line in plugin(arguments).lines() {
             assert!(line.chars().count() <= 80, "{line:?}");
@@ -125,27 +142,29 @@ fn flags_of_the_readme(section: &str) -> Vec<String> {
 
 #[test]
 fn every_flag_that_the_readme_names_is_one_of_its_command_and_the_other_way_round() {
-    for (command, section) in [
-        ("scan", "Scan"),
-        ("match", "Match a bill of materials"),
-        ("report", "Earlier scans"),
-        ("diff", "What has changed"),
-        ("sbom", "Show a bill of materials"),
-        ("find", "Where does it run"),
+    for (commands, section) in [
+        (&["scan"][..], "Scan"),
+        (&["match"], "Match a bill of materials"),
+        (&["report"], "Earlier scans"),
+        (&["diff"], "What has changed"),
+        (&["sbom"], "Show a bill of materials"),
+        (&["find"], "Where does it run"),
+        (&["cache list", "cache prune", "cache verify", "cache export", "cache import"], "Cache"),
     ] {
         let named: Vec<String> = flags_of_the_readme(section);
         let named: Vec<&str> = named.iter().flat_map(|cell| words_with_dashes(cell)).collect();
-        let page = plugin(&[command, "--help"]);
-        let there: Vec<&str> = page.lines().flat_map(words_with_dashes).collect();
+        let help = |command: &&str| plugin(&command.split(' ').chain(["--help"]).collect::<Vec<_>>());
+        let pages: Vec<String> = commands.iter().map(help).collect();
+        let there: Vec<&str> = pages.iter().flat_map(|page| page.lines()).flat_map(words_with_dashes).collect();
         for flag in &named {
-            assert!(there.contains(flag), "the README names {flag}, {command} does not know it");
+            assert!(there.contains(flag), "the README names {flag}, {commands:?} does not know it");
         }
-        let own = page.split("Global flags:").next().expect("the first part");
-        let options = own.lines().filter(|line| line.trim_start().starts_with('-'));
+        let own = pages.iter().map(|page| page.split("Global flags:").next().expect("the first part"));
+        let options = own.flat_map(str::lines).filter(|line| line.trim_start().starts_with('-'));
         for flag in
             options.flat_map(words_with_dashes).filter(|flag| flag.starts_with("--") && *flag != "--help")
         {
-            assert!(named.contains(&flag), "{command} knows {flag}, the README does not name it");
+            assert!(named.contains(&flag), "{commands:?} knows {flag}, the README does not name it");
         }
     }
 }

@@ -15,7 +15,7 @@ const VERSION: u32 = 1;
 /// Most bytes of what is known of an entry, as JSON. Real ones have less than 2 KiB.
 pub(super) const MAX_HEADER: usize = 16 << 10;
 /// Most bytes of a document: no more are read of any bill of materials.
-const MAX_DOCUMENT: usize = 64 << 20;
+pub(super) const MAX_DOCUMENT: usize = 64 << 20;
 /// Most bytes of a document as it is stored.
 pub(super) const MAX_PACKED: usize = 32 << 20;
 /// Window of zstd that is decoded, as a power of two: that of the largest document.
@@ -101,10 +101,7 @@ fn is_part(text: &str) -> bool {
 /// Packs an entry.
 pub(super) fn pack(entry: &Entry) -> Result<Packed, FormError> {
     let Entry { about, document } = entry;
-    if document.len() > MAX_DOCUMENT {
-        return Err(FormError::LargeDocument);
-    }
-    check_digest(about, document)?;
+    check_document(about, document)?;
     let packed = zstd::bulk::compress(document, LEVEL).map_err(FormError::Zstd)?;
     if packed.len() > MAX_PACKED {
         return Err(FormError::LargePacked);
@@ -144,10 +141,7 @@ pub(super) fn unpack(about: &About, packed: &[u8]) -> Result<Vec<u8>, FormError>
     decoder.window_log_max(MAX_WINDOW_LOG).map_err(FormError::Zstd)?;
     let mut document = Vec::new();
     decoder.take(MAX_DOCUMENT as u64 + 1).read_to_end(&mut document).map_err(FormError::Zstd)?;
-    if document.len() > MAX_DOCUMENT {
-        return Err(FormError::LargeDocument);
-    }
-    check_digest(about, &document)?;
+    check_document(about, &document)?;
     Ok(document)
 }
 
@@ -156,7 +150,11 @@ pub(super) fn check_size(about: &About, found: u64) -> Result<(), FormError> {
     if about.stored == found { Ok(()) } else { Err(FormError::Size { expected: about.stored, found }) }
 }
 
-fn check_digest(about: &About, document: &[u8]) -> Result<(), FormError> {
+/// Whether a document is that of an entry.
+pub(super) fn check_document(about: &About, document: &[u8]) -> Result<(), FormError> {
+    if document.len() > MAX_DOCUMENT {
+        return Err(FormError::LargeDocument);
+    }
     let found = Digest::of(document);
     if found == about.document {
         return Ok(());

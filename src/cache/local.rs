@@ -46,7 +46,8 @@ impl LocalStore {
 
     /// What is there under a key, read on this thread.
     pub fn look(&self, key: &ImageKey) -> Result<Option<Found>, CacheError> {
-        self.folder.get(key)
+        self.folder.check()?;
+        Ok(self.folder.get(key))
     }
 
     /// Works on the folder where waiting for a disk keeps nobody else waiting.
@@ -55,14 +56,10 @@ impl LocalStore {
         work: impl FnOnce(&Folder) -> Result<T, CacheError> + Send + 'static,
     ) -> BoxFuture<'static, Result<T, CacheError>> {
         let folder = Arc::clone(&self.folder);
-        let running = tokio::task::spawn_blocking(move || {
-            let result = work(&folder);
-            (folder, result)
-        });
-        let place = self.name();
         async move {
-            match running.await {
-                Ok((_, result)) => result,
+            let place = folder.path().display().to_string();
+            match tokio::task::spawn_blocking(move || work(&folder)).await {
+                Ok(result) => result,
                 // It was cancelled with the runtime.
                 Err(error) => Err(CacheError::Read { place, source: Box::new(error) }),
             }
@@ -85,7 +82,11 @@ impl Store for LocalStore {
         let share = keys.len().div_ceil(threads).max(1);
         let shares = keys.chunks(share).map(|keys| {
             let keys = keys.to_vec();
-            self.run(move |folder| keys.iter().filter_map(|key| folder.get(key).transpose()).collect())
+            self.run(move |folder| {
+                // A folder that nobody may open is one trouble, not one for each key.
+                folder.check()?;
+                Ok(keys.iter().filter_map(|key| folder.get(key)).collect())
+            })
         });
         let shares: Vec<BoxFuture<'_, Result<Vec<Found>, CacheError>>> = shares.collect();
         async move { Ok(try_join_all(shares).await?.into_iter().flatten().collect()) }.boxed()

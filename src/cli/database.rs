@@ -111,7 +111,7 @@ pub(super) fn source(text: &str) -> Result<Source, String> {
 }
 
 /// Reads an age, for which days are usual.
-fn age(text: &str) -> Result<Duration, String> {
+pub(super) fn age(text: &str) -> Result<Duration, String> {
     let wrong = || "expected a time such as 36h or 7d".to_owned();
     if let Some(days) = text.strip_suffix('d') {
         let hours =

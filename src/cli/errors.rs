@@ -9,6 +9,8 @@ use super::input::InputError;
 use super::match_sbom::FileError;
 use super::reports::ReportError;
 use super::rules::RuleError;
+use super::sbom::SbomError;
+use crate::cache::CacheError;
 use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
 use crate::database::DatabaseError;
 use crate::job::CleanUpError;
@@ -78,6 +80,12 @@ impl Explained {
         }
     }
 
+    /// What failed and why, in one line.
+    pub(super) fn in_words(&self) -> String {
+        let words: Vec<&str> = std::iter::once(&self.message).chain(&self.causes).map(String::as_str).collect();
+        words.join(": ")
+    }
+
     /// Prints it on stderr and gives the exit code.
     pub(super) fn print(&self) -> Exit {
         let mut lines = vec![format!("error: {}", sanitize(&self.message))];
@@ -113,6 +121,16 @@ impl From<ConnectError> for Explained {
                 .hint("name one with --kubeconfig FILE or in KUBECONFIG; in a pod its service account serves"),
             ConnectError::Kubeconfig { .. } => explained.hint("see what is in it: kubectl config view"),
             _ => explained,
+        }
+    }
+}
+
+impl From<CacheError> for Explained {
+    fn from(error: CacheError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            CacheError::Api(api) => api_hint(api).into_iter().fold(explained, Self::hint),
+            CacheError::Read { .. } | CacheError::Write { .. } => explained,
         }
     }
 }
@@ -162,6 +180,21 @@ impl From<RuleError> for Explained {
                 explained.hint(IGNORE_FORM)
             }
             _ => explained,
+        }
+    }
+}
+
+impl From<SbomError> for Explained {
+    fn from(error: SbomError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            SbomError::Several { .. } => explained.hint("choose one: -c CONTAINER"),
+            SbomError::Unread { target, namespace, .. } => {
+                let namespace = namespace.as_ref().map(|name| format!(" -n {name}")).unwrap_or_default();
+                explained.hint(format!("kubectl clarity scan {target}{namespace}"))
+            }
+            SbomError::Unknown(_) => explained.hint("see what was read: kubectl clarity cache list"),
+            SbomError::NoContainer { .. } | SbomError::Cache(_) => explained,
         }
     }
 }

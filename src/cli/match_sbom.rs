@@ -113,7 +113,12 @@ impl Stage {
 /// Reads a document, and gives its bytes too.
 pub(super) fn read_document(path: &Path) -> Result<(Vec<u8>, Document), FileError> {
     let bytes = input::read(path, MAX_BYTES)?;
-    let wrong = |source| FileError::Document { path: input::shown(path).to_owned(), source };
-    let document = sbom::read(&bytes).map_err(wrong)?;
+    let document = read_bytes(path, &bytes)?;
     Ok((bytes, document))
+}
+
+/// Reads the document in these bytes, which are those of a file of this name.
+pub(super) fn read_bytes(path: &Path, bytes: &[u8]) -> Result<Document, FileError> {
+    let wrong = |source| FileError::Document { path: input::shown(path).to_owned(), source };
+    sbom::read(bytes).map_err(wrong)
 }

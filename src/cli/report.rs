@@ -121,7 +121,7 @@ fn table(headers: &[Header], place: &str, now: Timestamp, options: TableOptions)
 }
 
 /// As kubectl has it: the largest unit of which there are at least two, or one of seconds.
-fn age(duration: SignedDuration) -> String {
+pub(super) fn age(duration: SignedDuration) -> String {
     let seconds = duration.as_secs().max(0);
     match seconds {
         0..120 => format!("{seconds}s"),

@@ -1,27 +1,63 @@
 //! `kubectl clarity sbom`.
 
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 
 use super::Exit;
+use super::access::AccessArgs;
 use super::errors::Explained;
 use super::input;
-use super::match_sbom::read_document;
+use super::kept::{self, KeptArgs};
+use super::match_sbom::{read_bytes, read_document};
 use super::ui;
+use crate::cache::{About, CacheError, Found, LocalStore, Store as _};
+use crate::cluster::{self, Scope};
+use crate::image::Digest;
 use crate::report::packages;
 use crate::report::table::TableOptions;
 use crate::sbom::{Document, cyclonedx, spdx};
+use crate::scan::{KnownImage, ReadConfig, known};
+use crate::workload::WorkloadRef;
 
 /// Flags of `sbom`.
 #[derive(Debug, Args)]
 pub(super) struct SbomArgs {
-    /// Bill of materials as CycloneDX or SPDX in JSON; - is standard input
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// What runs (deploy/cart, pod/cart-0), an image that was read before (by its reference or digest), or a bill of
+    /// materials as CycloneDX or SPDX in JSON; - is standard input
+    #[arg(value_name = "TYPE/NAME|IMAGE|FILE")]
+    target: String,
+    /// Namespace of what runs; that of the context without it
+    #[arg(short, long, value_name = "NAME")]
+    namespace: Option<String>,
+    /// Container, where several images run
+    #[arg(short, long, value_name = "NAME")]
+    container: Option<String>,
     #[command(flatten)]
     form: FormArgs,
+    #[command(flatten)]
+    kept: KeptArgs,
+}
+
+/// There is no bill of materials of what was named.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SbomError {
+    /// Several images run.
+    #[error("{target} runs several images: {}", .images.join(", "))]
+    Several { target: String, images: Vec<String> },
+    /// No container of that name.
+    #[error("{target} has no container {container:?}")]
+    NoContainer { target: String, container: String },
+    /// Nobody has read it yet.
+    #[error("nobody has read {image} yet")]
+    Unread { target: String, namespace: Option<String>, image: String },
+    /// Neither a file nor an image that was read.
+    #[error("{0} is no file, nothing of the form TYPE/NAME, and no image that was read before")]
+    Unknown(String),
+    /// What was read before cannot be looked at.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
 }
 
 /// How a bill of materials is shown.
@@ -51,12 +87,84 @@ enum Form {
     Names,
 }
 
-/// Shows a bill of materials in another form.
-pub(super) fn run(args: SbomArgs) -> Result<Exit, Explained> {
-    let SbomArgs { file, form } = args;
-    let (_, document) = read_document(&file)?;
-    let shown = input::shown(&file).display().to_string();
-    form.show(&document, &shown)
+/// Shows a bill of materials, of what runs or of a file.
+pub(super) async fn run(args: SbomArgs, access: AccessArgs) -> Result<Exit, Explained> {
+    let SbomArgs { target, namespace, container, form, kept } = args;
+    let path = Path::new(&target);
+    if input::is_stdin(path) || path.exists() {
+        let (_, document) = read_document(path)?;
+        return form.show(&document, &input::shown(path).display().to_string());
+    }
+    if let Some(workload) = WorkloadRef::parse(&target) {
+        let document = running(&target, workload, namespace, container, kept, access).await?;
+        return form.show(&document, &target);
+    }
+    let document = read_before(&target).await?;
+    form.show(&document, &target)
+}
+
+/// The document of what runs in the cluster.
+async fn running(
+    target: &str,
+    workload: WorkloadRef,
+    namespace: Option<String>,
+    container: Option<String>,
+    kept: KeptArgs,
+    access: AccessArgs,
+) -> Result<Document, Explained> {
+    let connection = cluster::connect(&access.complete()).await?;
+    let scope = Scope {
+        namespace: Some(namespace.clone().unwrap_or_else(|| connection.namespace.clone())),
+        label_selector: None,
+        field_selector: None,
+        targets: vec![workload],
+    };
+    let config = ReadConfig::looking(scope, kept.complete());
+    let known = Box::pin(known(&connection, &config)).await;
+    let known = known.map_err(|error| Explained::of_scan(&error, &connection.server))?;
+    for note in &known.notes {
+        ui::say(&format!("note: {note}"));
+    }
+    let is_meant = |image: &&KnownImage| {
+        let name = container.as_ref().map(|container| format!("({container})"));
+        name.is_none_or(|name| image.users.iter().any(|user| user.ends_with(&name)))
+    };
+    let mut images: Vec<&KnownImage> = known.images.iter().filter(is_meant).collect();
+    let target = target.to_owned();
+    match (images.pop(), images.is_empty()) {
+        (None, _) => Err(SbomError::NoContainer { target, container: container.unwrap_or_default() }.into()),
+        (Some(KnownImage { held: Some((_, document)), .. }), true) => Ok((**document).clone()),
+        (Some(KnownImage { image, .. }), true) => {
+            Err(SbomError::Unread { target, namespace, image: image.clone() }.into())
+        }
+        (Some(last), false) => {
+            let users = images.into_iter().chain([last]).flat_map(|image| image.users.iter().cloned());
+            Err(SbomError::Several { target, images: users.collect() }.into())
+        }
+    }
+}
+
+/// The document of an image that was read before, whether it runs or not; of several the one that was read last.
+async fn read_before(target: &str) -> Result<Document, Explained> {
+    let unknown = || SbomError::Unknown(target.to_owned());
+    let store = LocalStore::at(kept::folder().ok_or_else(unknown)?);
+    let all = store.list().await.map_err(SbomError::Cache)?;
+    let about = all.into_iter().filter(|about| is_of(about, target)).max_by_key(|about| about.created);
+    let key = about.ok_or_else(unknown)?.key;
+    match store.look(&key).map_err(SbomError::Cache)? {
+        Some(Found::Whole(entry)) => Ok(read_bytes(Path::new(target), &entry.document)?),
+        Some(Found::Damaged(..)) | None => Err(unknown().into()),
+    }
+}
+
+/// Whether an entry is about an image that is named by its reference, with or without a digest, or by (the beginning of) a
+/// digest.
+fn is_of(about: &About, target: &str) -> bool {
+    let reference = about.reference.to_string();
+    let is_reference = reference == target || reference.split('@').next() == Some(target);
+    let digests = [Some(&about.key.digest), about.manifest.as_ref(), about.config.as_ref()];
+    let is_digest = |digest: &Digest| target.len() > "sha256:".len() + 6 && digest.as_str().starts_with(target);
+    is_reference || digests.into_iter().flatten().any(is_digest)
 }
 
 impl FormArgs {

@@ -9,13 +9,14 @@ use super::Exit;
 use super::access::AccessArgs;
 use super::database::{AdvisoriesArgs, TransportArgs};
 use super::errors::Explained;
+use super::kept::KeptArgs;
 use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
 use super::ui::{self, Progress};
 use crate::cluster::{self, Connection, Scope};
 use crate::plan::Read;
 use crate::records::Origin;
-use crate::scan::{CacheConfig, KeepJobs, Pods, ReadConfig, ScanConfig, Shared, scan};
+use crate::scan::{KeepJobs, Pods, ReadConfig, ScanConfig, scan};
 use crate::workload::WorkloadRef;
 
 /// The published scanner image of this version.
@@ -83,20 +84,8 @@ pub(super) struct ReadArgs {
     /// ServiceAccount of the scanner pods
     #[arg(long, value_name = "NAME")]
     service_account: Option<String>,
-    /// Where lists of packages are kept, so that an image is read once: local on this machine, configmap also in the
-    /// cluster for others, none nowhere; auto is configmap where there is a namespace clarity-system, else local
-    #[arg(
-        long,
-        value_name = "WHERE",
-        default_value = "auto",
-        env = "CLARITY_SBOM_CACHE",
-        hide_env_values = true,
-        hide_possible_values = true
-    )]
-    cache: CachePlace,
-    /// Namespace of the ConfigMaps [default: clarity-system if there is one, else the one that is scanned]
-    #[arg(long, value_name = "NAME")]
-    state_namespace: Option<String>,
+    #[command(flatten)]
+    kept: KeptArgs,
     /// Read again what was read before
     #[arg(long)]
     refresh: bool,
@@ -114,15 +103,6 @@ enum How {
     Volume,
     Stream,
     Pull,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum CachePlace {
-    Auto,
-    #[value(name = "configmap")]
-    ConfigMap,
-    Local,
-    None,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -160,6 +140,15 @@ fn memory(text: &str) -> Result<u64, String> {
     if bytes < crate::job::MEMORY { Err("expected at least 256Mi".to_owned()) } else { Ok(bytes) }
 }
 
+impl ScopeArgs {
+    /// What is looked at; the namespace is that of the context unless another one is named.
+    pub(super) fn complete(self, connection: &Connection) -> Scope {
+        let Self { targets, namespace, all_namespaces, selector, field_selector } = self;
+        let namespace = (!all_namespaces).then(|| namespace.unwrap_or_else(|| connection.namespace.clone()));
+        Scope { namespace, label_selector: selector, field_selector, targets }
+    }
+}
+
 impl ReadArgs {
     /// Everything that decides what is read, and how.
     pub(super) fn complete(
@@ -168,7 +157,6 @@ impl ReadArgs {
         registry_ca: Option<String>,
         connection: &Connection,
     ) -> ReadConfig {
-        let ScopeArgs { targets, namespace, all_namespaces, selector, field_selector } = scope;
         let Self {
             timeout,
             read,
@@ -177,15 +165,13 @@ impl ReadArgs {
             scanner_image,
             scanner_pull_secret,
             service_account,
-            cache,
-            state_namespace,
+            kept,
             refresh,
             no_pods,
             keep_jobs,
         } = self;
-        let namespace = (!all_namespaces).then(|| namespace.unwrap_or_else(|| connection.namespace.clone()));
         ReadConfig {
-            scope: Scope { namespace, label_selector: selector, field_selector, targets },
+            scope: scope.complete(connection),
             scanner_image,
             scanner_pull_secret,
             service_account,
@@ -204,20 +190,7 @@ impl ReadArgs {
                 Keep::Failed => KeepJobs::Failed,
                 Keep::Always => KeepJobs::Always,
             },
-            cache: CacheConfig {
-                // Without a home folder nothing is kept.
-                local: dirs::cache_dir()
-                    .filter(|_| cache != CachePlace::None)
-                    .map(|folder| folder.join("kubectl-clarity").join("sboms")),
-                shared: match cache {
-                    // Whoever names a namespace means it.
-                    CachePlace::Auto if state_namespace.is_some() => Shared::Always,
-                    CachePlace::Auto => Shared::WherePrepared,
-                    CachePlace::ConfigMap => Shared::Always,
-                    CachePlace::Local | CachePlace::None => Shared::Never,
-                },
-                state_namespace,
-            },
+            cache: kept.complete(),
             refresh,
             pods: if no_pods { Pods::None } else { Pods::Start },
         }

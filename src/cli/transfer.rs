@@ -115,6 +115,11 @@ pub(super) fn mebibytes(bytes: u64) -> String {
     format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
+/// A size in the unit that suits it: `31 KiB`, `1.2 MiB`.
+pub(super) fn size(bytes: u64) -> String {
+    if bytes < 1 << 20 { format!("{} KiB", bytes.div_ceil(1 << 10)) } else { mebibytes(bytes) }
+}
+
 /// Indexes in words.
 pub(super) fn counted(indexes: usize) -> String {
     if indexes == 1 { "1 index".to_owned() } else { format!("{indexes} indexes") }

@@ -367,7 +367,7 @@ fn changed_export_is_refused_or_says_the_same() {
             match below(3) {
                 0 => changed[at] ^= 1 << below(8),
                 1 => {
-                    drop(changed.drain(at..(at + below(600)).min(export.len() - 1).max(at).min(changed.len())))
+                    drop(changed.drain(at..(at + below(600)).min(export.len() - 1).max(at).min(changed.len())));
                 }
                 _ => drop(changed.splice(at..at, std::iter::repeat_n(b'0', below(600)))),
             }

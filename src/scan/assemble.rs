@@ -59,8 +59,8 @@ pub(super) fn assemble(assembly: &Assembly<'_>) -> Assembled {
             let found = found_in(&whole.sbom);
             read_image(target, outcome, by, found)
         }
-        ImageResult::Recalled(about, sbom) => {
-            let found = found_in(sbom);
+        ImageResult::Recalled(about, document) => {
+            let found = found_in(&document.sbom);
             recalled_image(target, about, found)
         }
         ImageResult::Failed(why) => unread_image(target, State::Failed(why.clone())),

@@ -18,7 +18,7 @@ use crate::facts::Facts;
 use crate::job::{self, GroupEnd, ImageEnd, Job, JobSettings, MEMORY, PodTask, Problem, Progress, User};
 use crate::plan::{Group, MAX_PER_POD, Place, Read, ScanPlan, Target};
 use crate::report::ReadBy;
-use crate::sbom::{Sbom, cyclonedx};
+use crate::sbom::{Document, Sbom, cyclonedx};
 use crate::wire::{DocumentName, TaskImage};
 
 /// Why an image is not read by a scan that starts no pods.
@@ -75,7 +75,7 @@ pub(super) enum ImageResult {
     /// Read.
     Read(Box<crate::wire::Outcome>, Box<Whole>, ReadBy),
     /// Read before.
-    Recalled(Box<About>, Box<Sbom>),
+    Recalled(Box<About>, Box<Document>),
     /// Not read; why.
     Failed(String),
     /// Not to be read; why.
@@ -106,7 +106,7 @@ impl Reading {
     pub(super) fn sboms(&self) -> impl Iterator<Item = &Sbom> {
         self.ends.iter().filter_map(|end| match end {
             ImageResult::Read(_, whole, _) => Some(&whole.sbom),
-            ImageResult::Recalled(_, sbom) => Some(&**sbom),
+            ImageResult::Recalled(_, document) => Some(&document.sbom),
             ImageResult::Failed(_) | ImageResult::Skipped(_) => None,
         })
     }

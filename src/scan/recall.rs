@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::coordinate::{ImageResult, Whole};
 use crate::cache::{About, Cache, Entry, Got};
 use crate::cluster;
-use crate::image::{Digest, ImageKey, Platform};
+use crate::image::{Digest, ImageKey, Platform, Reference};
 use crate::packages;
 use crate::plan::{ScanPlan, Target};
 use crate::report::ReadBy;
@@ -35,13 +35,21 @@ impl Recalled {
     }
 }
 
-/// Keeps what was read now; gives what a person should know.
-pub(super) async fn keep(cache: &Cache, plan: &ScanPlan, ends: &[ImageResult]) -> Vec<String> {
+/// Keeps what was read now; gives what a person should know. Who refreshes means to replace what is there.
+pub(super) async fn keep(cache: &Cache, plan: &ScanPlan, ends: &[ImageResult], refresh: bool) -> Vec<String> {
     let entry = |(target, end): (&Target, &ImageResult)| match end {
         ImageResult::Read(outcome, whole, by) => entry(target, outcome, whole, by),
         ImageResult::Recalled(..) | ImageResult::Failed(_) | ImageResult::Skipped(_) => None,
     };
     let entries: Vec<Entry> = plan.targets.iter().zip(ends).filter_map(entry).collect();
+    if refresh {
+        for store in cache.stores() {
+            for entry in &entries {
+                // What cannot be removed stays, and is as good as it was.
+                let _ = store.remove(&entry.about.key).await;
+            }
+        }
+    }
     cache.put(&entries).await
 }
 
@@ -54,7 +62,7 @@ pub(super) async fn recall(cache: &Cache, plan: &ScanPlan) -> Recalled {
         let key = key?;
         let entry = entries.iter().find(|entry| entry.about.key == key)?;
         match cyclonedx::read(&entry.document) {
-            Ok(document) => Some(ImageResult::Recalled(Box::new(entry.about.clone()), Box::new(document.sbom))),
+            Ok(document) => Some(ImageResult::Recalled(Box::new(entry.about.clone()), Box::new(document))),
             Err(error) => {
                 notes.push(format!("the cached SBOM of {} cannot be read: {error}", entry.about.reference));
                 None
@@ -85,7 +93,8 @@ fn entry(target: &Target, outcome: &Outcome, whole: &Whole, by: &ReadBy) -> Opti
         key: ImageKey { digest: digest.clone(), platform: platform_of(target, &outcome.platform) },
         manifest: outcome.manifest.clone(),
         config: outcome.config.clone(),
-        reference: outcome.reference.clone(),
+        // With the tag, by which people know it.
+        reference: Reference { digest: Some(digest.clone()), ..target.reference.clone() },
         reader: match by {
             ReadBy::Volume { .. } => "volume".to_owned(),
             ReadBy::Stream | ReadBy::Cache { .. } => "stream".to_owned(),

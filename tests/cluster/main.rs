@@ -7,6 +7,7 @@
 mod admission;
 mod advisories;
 mod bad_input;
+mod cache;
 mod connection;
 mod environment;
 mod findings;

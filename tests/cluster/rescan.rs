@@ -36,7 +36,7 @@ fn states(report: &Value) -> Vec<&str> {
 fn findings(report: &Value) -> Vec<Value> {
     let images = report["images"].as_array().expect("a list").iter();
     let of_image =
-        |image: &Value| json!([image["reference"], image["packages"], image["distro"], image["findings"]]);
+        |image: &Value| json!([image["digest"], image["packages"], image["distro"], image["findings"]]);
     images.map(of_image).collect()
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::super::budget::{Held, Limits, surplus};
 use super::super::form::{self, FormError, MAX_HEADER, MAX_PACKED};
-use super::super::{About, CacheError, Damage, Entry, Found, Verified, is_touch_due};
+use super::super::{About, CacheError, Damage, Entry, Found, Verified, in_words, is_touch_due};
 use crate::image::ImageKey;
 
 /// How files are named after their entry.
@@ -38,22 +38,13 @@ struct Named {
     path: PathBuf,
 }
 
-/// Why there is no entry in a file.
+/// Why there is no entry in a file. One that the system does not give is as good as damaged: the others need not suffer.
+#[derive(Debug, thiserror::Error)]
 enum Unread {
-    Io(io::Error),
-    Form(FormError),
-}
-
-impl From<io::Error> for Unread {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl From<FormError> for Unread {
-    fn from(error: FormError) -> Self {
-        Self::Form(error)
-    }
+    #[error("it cannot be read")]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Form(#[from] FormError),
 }
 
 impl Folder {
@@ -69,28 +60,27 @@ impl Folder {
         self.path.join(format!("{name}{SUFFIX}"))
     }
 
+    /// Whether it can be opened, if it is there.
+    pub(super) fn check(&self) -> Result<(), CacheError> {
+        match fs::read_dir(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(read_error(&self.path)(error)),
+            _ => Ok(()),
+        }
+    }
+
     /// What all files say of themselves; those that say nothing are left out.
     pub(super) fn list(&self) -> Result<Vec<About>, CacheError> {
-        let mut list = Vec::new();
-        for Named { name, path } in self.files()? {
-            match open(&path, &name) {
-                Ok(Some((about, _))) => list.push(about),
-                Ok(None) | Err(Unread::Form(_)) => {}
-                Err(Unread::Io(error)) => return Err(read_error(&path)(error)),
-            }
-        }
-        Ok(list)
+        let said = |Named { name, path }| Some(open(&path, &name).ok()??.0);
+        Ok(self.files()?.into_iter().filter_map(said).collect())
     }
 
     /// The entry of a key, if there is one.
-    pub(super) fn get(&self, key: &ImageKey) -> Result<Option<Found>, CacheError> {
+    pub(super) fn get(&self, key: &ImageKey) -> Option<Found> {
         // What has no name was never stored.
-        let Ok(name) = form::name(key) else { return Ok(None) };
-        let path = self.path_of(&name);
-        match read(&path, &name) {
-            Ok(entry) => Ok(entry.map(|entry| Found::Whole(Box::new(entry)))),
-            Err(Unread::Form(error)) => Ok(Some(Found::Damaged(key.clone(), super::super::in_words(&error)))),
-            Err(Unread::Io(error)) => Err(read_error(&path)(error)),
+        let name = form::name(key).ok()?;
+        match read(&self.path_of(&name), &name) {
+            Ok(entry) => entry.map(|entry| Found::Whole(Box::new(entry))),
+            Err(error) => Some(Found::Damaged(key.clone(), in_words(&error))),
         }
     }
 
@@ -154,11 +144,10 @@ impl Folder {
             match read(&path, &name) {
                 Ok(Some(_)) => verified.whole += 1,
                 Ok(None) => {}
-                Err(Unread::Form(error)) => {
-                    let why = super::super::in_words(&error);
+                Err(error) => {
+                    let why = in_words(&error);
                     verified.damaged.push(Damage { name: path.display().to_string(), why });
                 }
-                Err(Unread::Io(error)) => return Err(read_error(&path)(error)),
             }
         }
         Ok(verified)
@@ -166,26 +155,27 @@ impl Folder {
 
     /// Removes what writers that were ended have left, and what does not say what it is.
     pub(super) fn sweep(&self) -> Result<usize, CacheError> {
-        let mut count = 0;
-        for Named { name, path } in self.files()? {
-            if matches!(open(&path, &name), Err(Unread::Form(_))) {
-                remove_file(&path)?;
-                count += 1;
-            }
-        }
-        for path in self.entries(|name| name.starts_with(TEMPORARY).then(|| self.path.join(name)))? {
-            let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
-            let is_old = modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED));
-            if is_old {
-                remove_file(&path)?;
-                count += 1;
-            }
-        }
-        Ok(count)
+        let is_useless = |named: &Named| open(&named.path, &named.name).is_err();
+        let useless: Vec<Named> = self.files()?.into_iter().filter(is_useless).collect();
+        useless.iter().try_for_each(|named| remove_file(&named.path))?;
+        Ok(useless.len() + self.remove_abandoned()?)
+    }
+
+    /// Removes what writers that were ended have left.
+    fn remove_abandoned(&self) -> Result<usize, CacheError> {
+        let temporary = self.entries(|name| name.starts_with(TEMPORARY).then(|| self.path.join(name)))?;
+        let is_abandoned = |path: &PathBuf| {
+            let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+            modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED))
+        };
+        let abandoned: Vec<PathBuf> = temporary.into_iter().filter(is_abandoned).collect();
+        abandoned.iter().try_for_each(|path| remove_file(path))?;
+        Ok(abandoned.len())
     }
 
     /// Makes room, if there is too much.
     fn trim(&self) -> Result<(), CacheError> {
+        self.remove_abandoned()?;
         let mut held = Vec::new();
         for Named { path, .. } in self.files()? {
             // One that has gone meanwhile takes no room.

@@ -43,7 +43,7 @@ fn an_entry_that_was_put_is_listed_read_and_removed() {
     let folder = folder_at(&place.path().join("not/yet"));
     let (one, two) = (entry(1, "linux/amd64"), entry(2, "linux/arm/v7"));
     assert_eq!(folder.list().expect("nothing"), []);
-    assert_eq!(folder.get(&one.about.key).expect("nothing"), None);
+    assert_eq!(folder.get(&one.about.key), None);
     folder.put(&one).expect("put");
     folder.put(&two).expect("put");
     let mut list = folder.list().expect("listed");
@@ -51,10 +51,10 @@ fn an_entry_that_was_put_is_listed_read_and_removed() {
     let expected = About { stored: list[0].stored, used: list[0].used, ..one.about.clone() };
     assert_eq!(list[0], expected);
     assert!(list[0].stored > 0 && list.len() == 2);
-    assert_eq!(document(folder.get(&two.about.key).expect("read")), two.document);
+    assert_eq!(document(folder.get(&two.about.key)), two.document);
     folder.remove(&one.about.key).expect("removed");
     folder.remove(&one.about.key).expect("gone before");
-    assert_eq!(folder.get(&one.about.key).expect("nothing"), None);
+    assert_eq!(folder.get(&one.about.key), None);
     assert_eq!(stored(&folder).len(), 1, "nothing temporary is left");
 }
 
@@ -67,10 +67,10 @@ fn an_entry_of_the_same_makers_stays_and_that_of_others_is_replaced() {
     let mut second = remade(&first, "x");
     second.about.analysers.clone_from(&first.about.analysers);
     folder.put(&second).expect("put");
-    assert_eq!(document(folder.get(&first.about.key).expect("read")), first.document);
+    assert_eq!(document(folder.get(&first.about.key)), first.document);
     let newer = remade(&first, "dpkg/2");
     folder.put(&newer).expect("put");
-    assert_eq!(document(folder.get(&first.about.key).expect("read")), newer.document);
+    assert_eq!(document(folder.get(&first.about.key)), newer.document);
     assert_eq!(stored(&folder).len(), 1);
 }
 
@@ -92,17 +92,17 @@ fn what_is_no_entry_of_its_name_is_named_and_may_be_made_anew() {
         folder.put(&one).expect("put");
         let good = fs::read(&path).expect("there");
         fs::write(&path, damaged(&good)).expect("written");
-        let said = damage(folder.get(&one.about.key).expect("read"));
+        let said = damage(folder.get(&one.about.key));
         assert!(said.contains(why), "{said}");
         assert_eq!(folder.verify().expect("read").damaged.len(), 1);
         folder.remove(&one.about.key).expect("removed");
         folder.put(&one).expect("put again");
-        assert_eq!(document(folder.get(&one.about.key).expect("read")), one.document);
+        assert_eq!(document(folder.get(&one.about.key)), one.document);
     }
     // The entry of another image under this name.
     folder.put(&two).expect("put");
     fs::rename(folder.path().join(format!("{}.sbom", form_name(&two))), &path).expect("renamed");
-    let said = damage(folder.get(&one.about.key).expect("read"));
+    let said = damage(folder.get(&one.about.key));
     assert!(said.contains(&two.about.key.to_string()), "{said}");
     assert_eq!(folder.list().expect("listed"), [], "it is not listed as what it is not");
     assert_eq!(folder.sweep().expect("swept"), 1);
@@ -126,7 +126,7 @@ fn a_damaged_entry_is_replaced_by_the_next_that_is_put() {
     let path = folder.path().join(format!("{}.sbom", form_name(&one)));
     fs::write(&path, "nonsense").expect("written");
     folder.put(&one).expect("put");
-    assert_eq!(document(folder.get(&one.about.key).expect("read")), one.document);
+    assert_eq!(document(folder.get(&one.about.key)), one.document);
 }
 
 #[test]
@@ -138,9 +138,10 @@ fn links_pipes_and_foreign_files_are_passed_by() {
     std::os::unix::fs::symlink("/dev/zero", &path).expect("linked");
     fs::write(folder.path().join("README"), "mine").expect("written");
     assert_eq!(folder.list().expect("listed"), []);
-    assert!(folder.get(&one.about.key).is_err(), "a link is no file and is not followed");
+    let said = damage(folder.get(&one.about.key));
+    assert_eq!(said, "it cannot be read: it is no file", "a link is not followed");
     folder.put(&one).expect("the link is replaced, not followed");
-    assert_eq!(document(folder.get(&one.about.key).expect("read")), one.document);
+    assert_eq!(document(folder.get(&one.about.key)), one.document);
     folder.sweep().expect("swept");
     assert!(folder.path().join("README").exists());
 }
@@ -176,7 +177,7 @@ fn the_least_recently_used_goes_when_there_is_no_room() {
     // The first write of a process looks for room.
     let folder = Folder::new(place.path().to_owned(), Limits { bytes: 1 << 20, entries: 2 });
     folder.put(&entry(3, "linux/amd64")).expect("put");
-    assert_eq!(folder.get(&key(2, "linux/amd64")).expect("read"), None);
+    assert_eq!(folder.get(&key(2, "linux/amd64")), None);
     assert_eq!(folder.list().expect("listed").len(), 2);
 }
 
@@ -205,7 +206,7 @@ fn many_writers_at_once_lose_and_double_nothing() {
                 let folder = folder_at(path);
                 for number in 0..30 {
                     folder.put(&entry(number, "linux/amd64")).expect("put");
-                    assert!(folder.get(&key(number, "linux/amd64")).expect("read").is_some());
+                    assert!(folder.get(&key(number, "linux/amd64")).is_some());
                 }
             });
         }
@@ -228,6 +229,15 @@ async fn the_store_reads_many_keys_and_leaves_out_those_that_are_not_there() {
     assert_eq!(store.list().await.expect("listed").len(), 10);
 }
 
+#[tokio::test]
+async fn what_is_no_folder_is_one_error_and_not_one_for_each_key() {
+    let place = TempDir::new().expect("a folder");
+    let file = place.path().join("file");
+    fs::write(&file, "").expect("written");
+    let error = LocalStore::at(&file).get(&[key(1, "linux/amd64")]).await.expect_err("no folder");
+    assert!(error.in_words().starts_with("cannot read "), "{}", error.in_words());
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_folder_that_cannot_be_made_is_an_error_that_names_it() {
@@ -245,7 +255,7 @@ proptest! {
         let one = entry(1, "linux/amd64");
         let path = folder.path().join(format!("{}.sbom", form_name(&one)));
         fs::write(&path, &bytes).expect("written");
-        prop_assert!(matches!(folder.get(&one.about.key), Ok(Some(Found::Damaged(..)))));
+        prop_assert!(matches!(folder.get(&one.about.key), Some(Found::Damaged(..))));
         prop_assert_eq!(folder.list().expect("listed"), []);
     }
 }
