@@ -362,8 +362,8 @@ async fn prepare(
     Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
 }
 
-/// The stores that are asked, and get what is read.
-async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mut Vec<String>) -> Cache {
+/// The stores that are asked, and get what is read; the notes say where they are not those that were meant.
+pub async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mut Vec<String>) -> Cache {
     let CacheConfig { local, shared, state_namespace } = &config.cache;
     let own = config.scope.namespace.as_deref().filter(|_| *shared == Shared::Always);
     let namespace = match shared {

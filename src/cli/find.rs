@@ -8,14 +8,16 @@ use super::Exit;
 use super::access::AccessArgs;
 use super::database::{AdvisoriesArgs, TransportArgs};
 use super::errors::Explained;
+use super::kept::{self, KeptArgs};
 use super::transfer::Transfer;
 use super::ui;
 use crate::advisories::{Index, Wanted};
 use crate::cache::{Cache, LocalStore};
 use crate::cluster::{self, Scope};
 use crate::database::Advisories;
-use crate::find::{self, Answer, Query, QueryError, Running, Search};
+use crate::find::{self, Answer, Query, QueryError, Search};
 use crate::report::table::TableOptions;
+use crate::scan::{ReadConfig, open_cache};
 
 /// Flags of `find`.
 #[derive(Debug, Args)]
@@ -39,6 +41,8 @@ pub(super) struct FindArgs {
     advisories: AdvisoriesArgs,
     #[command(flatten)]
     transport: TransportArgs,
+    #[command(flatten)]
+    kept: KeptArgs,
 }
 
 /// What is looked into.
@@ -73,7 +77,7 @@ fn query(text: &str) -> Result<Query, String> {
 
 /// Says where something runs.
 pub(super) async fn run(args: FindArgs, access: AccessArgs) -> Result<Exit, Explained> {
-    let FindArgs { query, place, output, all, allow_incomplete, advisories, transport } = args;
+    let FindArgs { query, place, output, all, allow_incomplete, advisories, transport, kept } = args;
     let PlaceArgs { namespace, all_namespaces, cached } = place;
     let index = match &query {
         // The names and versions of packages are enough.
@@ -81,15 +85,21 @@ pub(super) async fn run(args: FindArgs, access: AccessArgs) -> Result<Exit, Expl
         Query::Vulnerability(_) => index(&advisories.complete(transport)?).await?,
     };
     let mut notes = Vec::new();
-    let running = if cached {
-        None
+    let (running, cache) = if cached {
+        (None, Cache::new(kept::folder().map(LocalStore::at), None))
     } else {
         let connection = cluster::connect(&access.complete()).await?;
         let namespace = (!all_namespaces).then(|| namespace.unwrap_or_else(|| connection.namespace.clone()));
         let scope = Scope { namespace, ..Scope::default() };
-        Some(running(&connection, &scope, &mut notes).await?)
+        let config = ReadConfig::looking(scope, kept.complete());
+        let (discovered, cache) = tokio::join!(
+            cluster::discover(&connection.client, &config.scope),
+            open_cache(&connection, &config, &mut notes)
+        );
+        let discovery = discovered.map_err(|error| Explained::of_scan(&error.into(), &connection.server))?;
+        notes.extend(discovery.notes);
+        (Some(find::running(&discovery.containers)), cache)
     };
-    let cache = Cache::new(local(), None);
     let search = tokio::task::block_in_place(|| Search::new(query, index));
     let mut answer = find::ask(&cache, running, search).await;
     answer.notes.splice(0..0, notes);
@@ -109,22 +119,6 @@ async fn index(advisories: &Advisories) -> Result<Index, Explained> {
     let transfer = Transfer::new();
     let tell = |progress| transfer.tell(progress);
     Ok(advisories.index(&wanted, &tell).await?)
-}
-
-async fn running(
-    connection: &cluster::Connection,
-    scope: &Scope,
-    notes: &mut Vec<String>,
-) -> Result<Vec<Running>, Explained> {
-    let discovery = cluster::discover(&connection.client, scope).await;
-    let discovery = discovery.map_err(|error| Explained::of_scan(&error.into(), &connection.server))?;
-    notes.extend(discovery.notes);
-    Ok(find::running(&discovery.containers))
-}
-
-/// What is kept on this machine.
-fn local() -> Option<LocalStore> {
-    dirs::cache_dir().map(|folder| LocalStore::at(folder.join("kubectl-clarity").join("sboms")))
 }
 
 fn show(answer: &Answer, output: Format, all: bool) -> Result<(), Explained> {
