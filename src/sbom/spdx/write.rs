@@ -114,7 +114,7 @@ pub fn write(sbom: &Sbom, subject: &Subject, name: Option<&str>) -> String {
     let mut writer = Writer { created: created.clone(), extracted: Extracted::default(), ids: BTreeMap::new() };
     let mut packages = vec![writer.root(subject, &name)];
     packages.extend(sbom.distro.as_ref().map(|distro| writer.system(distro)));
-    packages.extend(sbom.packages.iter().map(|package| writer.library(package, sbom.distro.as_ref())));
+    packages.extend(sbom.packages.iter().map(|package| writer.package(package, sbom.distro.as_ref())));
     let contained =
         packages.iter().skip(1).map(|item| Relationship { of: ROOT, kind: "CONTAINS", to: item.id.clone() });
     let described = Relationship { of: DOCUMENT, kind: "DESCRIBES", to: ROOT.to_owned() };
@@ -176,7 +176,7 @@ impl Writer {
         }
     }
 
-    fn library(&mut self, package: &Package, distro: Option<&Distro>) -> Item {
+    fn package(&mut self, package: &Package, distro: Option<&Distro>) -> Item {
         let id = self.id(package);
         let source = package.source.as_ref().filter(|_| package.package_type.is_of_distribution());
         let purl = External { category: "PACKAGE-MANAGER", kind: "purl", locator: package.purl(distro) };
