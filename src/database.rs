@@ -209,10 +209,18 @@ impl Database {
         Ok((all.collect(), notes))
     }
 
+    /// The ecosystems that there are indexes of.
+    pub fn ecosystems(&self) -> Result<BTreeSet<Ecosystem>, DatabaseError> {
+        let (state, _) = self.state()?;
+        // The names of overlays read like those of ecosystems.
+        let named = state.indexes.keys().filter_map(|name| name.parse().ok());
+        Ok(named.filter(Ecosystem::can_be_matched).collect())
+    }
+
     /// The ecosystems that bills of materials asked for so far.
     pub fn seen(&self) -> Result<BTreeSet<Ecosystem>, DatabaseError> {
         let (state, _) = self.state()?;
-        Ok(state.seen.iter().filter_map(|name| name.parse().ok()).collect())
+        Ok(state.seen.iter().filter_map(|name| name.parse().ok()).filter(Ecosystem::can_be_matched).collect())
     }
 
     fn path_of(&self, digest: &str) -> PathBuf {

@@ -210,11 +210,7 @@ fn wanted(
     if !ecosystems.is_empty() {
         return Ok(of_names(ecosystems));
     }
-    let (status, _) = database.status()?;
-    let names = status.iter().filter_map(|status| status.name.parse::<Ecosystem>().ok());
-    let names: Vec<Ecosystem> = names.filter(Ecosystem::can_be_matched).collect();
-    let known = names.into_iter().chain(database.seen()?);
-    let wanted = Wanted::whole(known);
+    let wanted = Wanted::whole(database.ecosystems()?.into_iter().chain(database.seen()?));
     match source {
         Source::Records(_) if wanted.is_empty() => Ok(Wanted::all()),
         Source::Artifact(_) | Source::Mirror(_) if wanted.is_empty() => {

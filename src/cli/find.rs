@@ -111,10 +111,7 @@ pub(super) async fn run(args: FindArgs, access: AccessArgs) -> Result<Exit, Expl
 async fn index(advisories: &Advisories) -> Result<Index, Explained> {
     let wanted = match advisories {
         Advisories::Records(_) => Wanted::all(),
-        Advisories::Database(supply) => {
-            let (status, _) = supply.database.status()?;
-            Wanted::whole(status.iter().filter_map(|status| status.name.parse().ok()))
-        }
+        Advisories::Database(supply) => Wanted::whole(supply.database.ecosystems()?),
     };
     let transfer = Transfer::new();
     let tell = |progress| transfer.tell(progress);

@@ -302,6 +302,8 @@ async fn overlays_are_laid_over_findings_and_travel_with_the_rest() {
         let sbom = sbom("a");
         let opened = place.database.index(&wanted([&sbom])).expect("a database");
         assert_eq!(opened.index.info().overlays, ["kev"]);
+        let ecosystems = place.database.ecosystems().expect("a state");
+        assert_eq!(ecosystems, [debian("11"), debian("12")].into(), "an overlay is none");
         let findings = match_sbom(&sbom, &opened.index, Texts::Left).findings;
         assert!(findings[0].exploited.is_some_and(|exploited| exploited.ransomware), "{findings:?}");
     }
