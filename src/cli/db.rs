@@ -18,6 +18,7 @@ use crate::advisories::{Ecosystem, Wanted};
 use crate::database::{Database, DatabaseError, Outcome, OverlaySource, Source, Status, days};
 use crate::image::{Reference, ReferenceError};
 use crate::report::table::{TableOptions, columns};
+use crate::report::text::shortened;
 
 /// Bring advisories to this machine, and say which there are
 #[derive(Debug, Args)]
@@ -295,7 +296,7 @@ fn table(status: &[Status], database: &Database) -> String {
     let row = |status: &Status| {
         let age = status.installed.as_of.map_or("unknown".to_owned(), |time| days(now.duration_since(time)));
         let (records, from) = match &status.header {
-            Ok(header) => (header.records.to_string(), status.installed.origin.clone()),
+            Ok(header) => (header.records.to_string(), shortened(&status.installed.origin)),
             Err(why) => ("-".to_owned(), format!("cannot be used: {why}")),
         };
         vec![status.name.clone(), records, mebibytes(status.installed.size), age, from]

@@ -12,7 +12,7 @@ use super::scan::{ReadArgs, ScopeArgs};
 use super::ui;
 use crate::cluster;
 use crate::report::table::{TableOptions, columns};
-use crate::report::text::{plural, wrap};
+use crate::report::text::{plural, shortened, wrap};
 use crate::scan::{How, PlannedImage, Preview, preview};
 
 /// Flags of `plan`: those of `scan`, as far as they decide what is read.
@@ -90,14 +90,6 @@ fn table(preview: &Preview) -> String {
         text.push_str(&wrap(&format!("Note: {}", crate::report::text::sanitize(note)), 0, width));
     }
     text
-}
-
-/// An image with the first digits of its digest: `registry.test/cart@sha256:1a2b3c4d5e6f`. All of them are in the JSON.
-fn shortened(image: &str) -> String {
-    match image.split_once("@sha256:") {
-        Some((name, digits)) => format!("{name}@sha256:{}", digits.chars().take(12).collect::<String>()),
-        None => image.to_owned(),
-    }
 }
 
 fn row(image: &PlannedImage) -> Vec<String> {

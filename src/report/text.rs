@@ -56,6 +56,15 @@ pub fn wrap(text: &str, indent: usize, width: Option<u16>) -> String {
     wrapped
 }
 
+/// A reference with the first digits of its digest: `registry.test/cart@sha256:1a2b3c4d5e6f`.
+#[must_use]
+pub fn shortened(reference: &str) -> String {
+    match reference.split_once("@sha256:") {
+        Some((name, digits)) => format!("{name}@sha256:{}", digits.chars().take(12).collect::<String>()),
+        None => reference.to_owned(),
+    }
+}
+
 /// `1 image`, `2 images`.
 #[must_use]
 pub fn plural(count: usize, noun: &str) -> String {
