@@ -28,5 +28,6 @@ mod registry;
 mod rescan;
 mod rights;
 mod scanner_image;
+mod shared_records;
 mod shop;
 mod terminal;
