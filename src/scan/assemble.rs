@@ -138,6 +138,7 @@ fn read_image(target: &Target, outcome: &Outcome, by: &ReadBy, found: ImageRepor
         platform: Some(outcome.platform.clone()),
         state,
         read_by: Some(by.clone()),
+        registry: outcome.registry.clone(),
         ..found
     }
 }

@@ -332,8 +332,10 @@ pub(super) fn planned_jobs(with: &Coordination<'_>) -> Vec<Job> {
 fn desired(with: &Coordination<'_>, work: &Work, user: User, number: usize, left: Duration) -> Job {
     let images = work.images.iter().map(|(target, route)| {
         let target = &with.plan.targets[*target];
+        let reference = target.routes[*route].reference.clone();
         TaskImage {
-            reference: target.routes[*route].reference.clone(),
+            others: target.others(&work.place, &reference),
+            reference,
             wanted: target.wanted.clone(),
             platform: target.platform.clone(),
             mount: None,
