@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
 pub use known::{Known, KnownImage, known};
-pub use preview::{How, LeftOut, PlannedImage, Preview, preview};
+pub use preview::{How, LeftOut, PlannedImage, Preview, Pull, preview};
 
 use crate::advisories::matching::{self, Texts};
 use crate::advisories::{Index, Wanted, caveats};

@@ -10,6 +10,7 @@ use super::access::AccessArgs;
 use super::database::{AdvisoriesArgs, TransportArgs};
 use super::errors::Explained;
 use super::kept::KeptArgs;
+use super::plan;
 use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
 use super::ui::{self, Progress};
@@ -37,6 +38,9 @@ pub(super) struct ScanArgs {
     transport: TransportArgs,
     #[command(flatten)]
     records: RecordsArgs,
+    /// Say what would be read, how and where, as `plan` does; create nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// What is looked at.
@@ -199,8 +203,15 @@ impl ReadArgs {
 
 /// Completes the flags and runs the scan.
 pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
-    let ScanArgs { scope, result, advisories, reading, transport, records } = args;
+    let ScanArgs { scope, result, advisories, reading, transport, records, dry_run } = args;
     let registry_ca = transport.certificates()?;
+    if dry_run {
+        let place = result.open()?;
+        let connection = cluster::connect(&access.complete()).await?;
+        let preview = plan::look(&connection, &reading.complete(scope, registry_ca, &connection)).await?;
+        place.write(|| plan::json(&preview), |options| plan::table(&preview, *options))?;
+        return Ok(plan::verdict(&preview));
+    }
     let advisories = advisories.complete(transport)?;
     let place = result.open()?;
     // Without a home folder there is none for records either, and a scan does not need one.

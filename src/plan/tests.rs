@@ -183,6 +183,7 @@ fn node(closed: Option<&str>) -> Node {
         ],
         closed: closed.map(ToOwned::to_owned),
         without_user_namespaces: None,
+        images: BTreeMap::new(),
     }
 }
 
