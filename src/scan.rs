@@ -362,16 +362,22 @@ async fn prepare(
     Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
 }
 
-/// The stores that are asked, and get what is read; the notes say where they are not those that were meant.
-pub async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mut Vec<String>) -> Cache {
-    let CacheConfig { local, shared, state_namespace } = &config.cache;
+/// The namespace that what is shared is kept in, if it is shared.
+pub async fn state_namespace(connection: &Connection, config: &ReadConfig) -> Option<String> {
+    let CacheConfig { local: _, shared, state_namespace } = &config.cache;
     let own = config.scope.namespace.as_deref().filter(|_| *shared == Shared::Always);
-    let namespace = match shared {
+    match shared {
         Shared::Never => None,
         Shared::WherePrepared | Shared::Always => {
             cache::state_namespace(&connection.client, state_namespace.as_deref(), own).await
         }
-    };
+    }
+}
+
+/// The stores that are asked, and get what is read; the notes say where they are not those that were meant.
+pub async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mut Vec<String>) -> Cache {
+    let CacheConfig { local, shared, .. } = &config.cache;
+    let namespace = state_namespace(connection, config).await;
     if *shared == Shared::Always && namespace.is_none() {
         notes.push(format!(
             "what is read is kept on this machine only: there is no namespace {} (or name one: --state-namespace)",

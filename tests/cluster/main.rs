@@ -29,6 +29,7 @@ mod registry;
 mod rescan;
 mod rights;
 mod scanner_image;
+mod shared_records;
 mod shop;
 mod tags;
 mod terminal;
