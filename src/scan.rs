@@ -6,10 +6,10 @@ mod coordinate;
 mod known;
 mod ladder;
 mod preview;
+mod reading;
 mod recall;
 mod tell;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -18,27 +18,19 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
-pub use known::{Known, KnownImage, known};
+pub use known::{Known, KnownImage, known, read_packages};
 pub use preview::{How, LeftOut, PlannedImage, Preview, Pull, preview};
 
 use crate::advisories::matching::{self, Texts};
 use crate::advisories::{Index, Wanted, caveats};
 use crate::cache::{self, Cache, ConfigMapStore, LocalStore, Store};
-use crate::cluster::{self, Connection, DiscoverError, Discovery, Scope};
+use crate::cluster::{self, Connection, DiscoverError, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
-use crate::facts::Facts;
-use crate::job::{self, CleanUpError, JobSettings};
-use crate::plan::{self, PlanOptions, Read, ScanPlan};
+use crate::job::CleanUpError;
+use crate::plan::Read;
 use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
 use assemble::{Assembled, Assembly, assemble};
-use coordinate::{Coordination, coordinate};
-use recall::{Recalled, keep, recall};
-
-/// How long leaving things tidy may take after an interruption.
-const CLEAN_UP: Duration = Duration::from_secs(20);
-
-/// How long what is finished may take to be kept after an interruption.
-const KEEPING: Duration = Duration::from_secs(5);
+use reading::{WasRead, interrupted};
 
 /// Everything that a scan is told.
 #[derive(Clone, Debug)]
@@ -56,6 +48,8 @@ pub struct ScanConfig {
 pub struct ReadConfig {
     /// What is looked at.
     pub scope: Scope,
+    /// Only containers of this name.
+    pub container: Option<String>,
     /// Image that holds the scanner.
     pub scanner_image: String,
     /// Secret for pulling it, in every namespace that is scanned.
@@ -88,6 +82,7 @@ impl ReadConfig {
     pub fn looking(scope: Scope, cache: CacheConfig) -> Self {
         Self {
             scope,
+            container: None,
             scanner_image: String::new(),
             scanner_pull_secret: None,
             service_account: None,
@@ -228,33 +223,8 @@ pub async fn scan(
 ) -> Result<Report, ScanError> {
     let started = (Timestamp::now(), Instant::now());
     let stages = Stages::new(on);
-    let prepared = prepare(connection, &config.reading, stop, &|stage| stages.over(stage)).await?;
-    let Prepared { scan, discovery, facts, plan, cache, recalled, settings, mut notes } = prepared;
-    on(Update::Planned {
-        scan: scan.clone(),
-        containers: discovery.containers.len(),
-        images: plan.groups.iter().map(|group| group.images.len()).sum(),
-        cached: recalled.images.iter().flatten().count(),
-        jobs: plan.groups.len(),
-    });
-    let coordination = Coordination {
-        connection,
-        plan: &plan,
-        facts: &facts,
-        settings: &settings,
-        config: &config.reading,
-        stop,
-    };
-    let read = coordinate(&coordination, recalled.images, on).await;
-    stages.over("read images");
-    let keeping = keep(&cache, &plan, &read.ends, config.reading.refresh);
-    if stop.is_cancelled() {
-        // What is finished need not be read again by the next scan.
-        let _ = tokio::time::timeout(KEEPING, keeping).await;
-        return Err(interrupted(connection, scan, read.namespaces).await);
-    }
-    notes.extend(keeping.await);
-    stages.over("keep what was read");
+    let was_read = reading::read(connection, &config.reading, stop, on, &stages).await?;
+    let WasRead { scan, discovery, plan, reading: read, mut notes } = was_read;
     let wanted = matching::wanted(read.sboms());
     let loading = Loading { advisories: &config.advisories, wanted: &wanted, stop };
     let Some(index) = loading
@@ -312,54 +282,6 @@ pub async fn scan(
         notes,
         filter: Filter::default(),
     })
-}
-
-/// All that is known before the first pod is started.
-struct Prepared {
-    scan: String,
-    discovery: Discovery,
-    facts: Facts,
-    plan: ScanPlan,
-    cache: Cache,
-    recalled: Recalled,
-    settings: JobSettings,
-    notes: Vec<String>,
-}
-
-async fn prepare(
-    connection: &Connection,
-    config: &ReadConfig,
-    stop: &CancellationToken,
-    over: &dyn Fn(&'static str),
-) -> Result<Prepared, ScanError> {
-    let scan = new_id()?;
-    let mut discovery = tokio::select! {
-        () = stop.cancelled() => return Err(ScanError::Interrupted { scan }),
-        discovery = cluster::discover(&connection.client, &config.scope) => discovery?,
-    };
-    let facts = std::mem::take(&mut discovery.facts);
-    let options = PlanOptions { read: config.read, parallelism: config.parallelism, facts: &facts };
-    let mut plan = plan::plan(&discovery.containers, options);
-    over("discover and plan");
-    let mut notes = std::mem::take(&mut discovery.notes);
-    notes.extend(plan::drift(&discovery.containers));
-    let cache = open_cache(connection, config, &mut notes).await;
-    let mut recalled = if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan).await };
-    let is_left_out = |target: usize| config.pods == Pods::None || recalled.images[target].is_some();
-    plan.leave_out(is_left_out, config.parallelism);
-    notes.append(&mut recalled.notes);
-    over("look into the cache");
-    let settings = JobSettings {
-        scan: scan.clone(),
-        scanner_image: config.scanner_image.clone(),
-        scanner_pull_secret: config.scanner_pull_secret.clone(),
-        service_account: config.service_account.clone(),
-        registry_ca: config.registry_ca.clone(),
-        keep: config.keep_jobs != KeepJobs::Never,
-        requester: connection.requester.clone(),
-        scope: config.scope.in_words(),
-    };
-    Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
 }
 
 /// The namespace that what is shared is kept in, if it is shared.
@@ -424,22 +346,6 @@ impl Loading<'_> {
             }
         }
     }
-}
-
-/// Removes what an interrupted scan created.
-async fn interrupted(connection: &Connection, scan: String, namespaces: BTreeSet<String>) -> ScanError {
-    match job::remove_scan(&connection.client, &scan, &namespaces, CLEAN_UP).await {
-        Ok(()) => ScanError::Interrupted { scan },
-        Err(source) => ScanError::NotRemoved { scan, namespaces: namespaces.into_iter().collect(), source },
-    }
-}
-
-/// Ten characters that no other scan has: 50 random bits in Crockford's base 32 without vowels' look-alikes.
-fn new_id() -> Result<String, ScanError> {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let mut random = [0_u8; 10];
-    getrandom::fill(&mut random).map_err(|error| ScanError::Random(error.to_string()))?;
-    Ok(random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
 }
 
 /// Tells how long each stage took.

@@ -62,6 +62,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "advisories",
             "cache",
             "cluster",
+            "coverage",
             "database",
             "documents",
             "find",

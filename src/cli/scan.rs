@@ -154,13 +154,13 @@ impl ScopeArgs {
 }
 
 impl ReadArgs {
+    /// Whether no pods are started.
+    pub(super) fn starts_no_pods(&self) -> bool {
+        self.no_pods
+    }
+
     /// Everything that decides what is read, and how.
-    pub(super) fn complete(
-        self,
-        scope: ScopeArgs,
-        registry_ca: Option<String>,
-        connection: &Connection,
-    ) -> ReadConfig {
+    pub(super) fn complete(self, scope: Scope, registry_ca: Option<String>) -> ReadConfig {
         let Self {
             timeout,
             read,
@@ -175,7 +175,8 @@ impl ReadArgs {
             keep_jobs,
         } = self;
         ReadConfig {
-            scope: scope.complete(connection),
+            scope,
+            container: None,
             scanner_image,
             scanner_pull_secret,
             service_account,
@@ -208,7 +209,8 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     if dry_run {
         let place = result.open()?;
         let connection = cluster::connect(&access.complete()).await?;
-        let preview = plan::look(&connection, &reading.complete(scope, registry_ca, &connection)).await?;
+        let preview =
+            plan::look(&connection, &reading.complete(scope.complete(&connection), registry_ca)).await?;
         place.write(|| plan::json(&preview), |options| plan::table(&preview, *options))?;
         return Ok(plan::verdict(&preview));
     }
@@ -217,7 +219,7 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     // Without a home folder there is none for records either, and a scan does not need one.
     let records = records.folder().ok();
     let connection = cluster::connect(&access.complete()).await?;
-    let reading = reading.complete(scope, registry_ca, &connection);
+    let reading = reading.complete(scope.complete(&connection), registry_ca);
     let config = ScanConfig { reading, advisories, texts: place.texts() };
     let stop = CancellationToken::new();
     ui::stop_on_signal(stop.clone());

@@ -22,7 +22,7 @@ use crate::sbom::{Document, Sbom, cyclonedx};
 use crate::wire::{DocumentName, TaskImage};
 
 /// Why an image is not read by a scan that starts no pods.
-const NO_PODS: &str = "its SBOM is not in the cache, and no pods are started (--no-pods)";
+pub(super) const NO_PODS: &str = "its SBOM is not in the cache, and no pods are started (--no-pods)";
 
 /// Time that a pod must have to be worth its start.
 const LEAST: Duration = Duration::from_secs(5);

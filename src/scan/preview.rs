@@ -6,7 +6,8 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::coordinate::{Coordination, planned_jobs};
-use super::{Prepared, ReadConfig, ScanError, prepare};
+use super::reading::{Prepared, prepare};
+use super::{ReadConfig, ScanError};
 use crate::cluster::{self, Connection, Right};
 use crate::facts::Facts;
 use crate::image::Platform;

@@ -28,6 +28,7 @@ mod registries;
 mod registry;
 mod rescan;
 mod rights;
+mod sbom;
 mod scanner_image;
 mod shared_records;
 mod shop;
