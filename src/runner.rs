@@ -1,4 +1,4 @@
-//! The runner: a pod that scans in the place of a person, as a Job for one scan that goes on without its starter, or of a CronJob.
+//! The runner: a pod that scans in the place of a person, once without waiting for anybody, or by a schedule.
 //! Pure, and the only place that knows its shape.
 //!
 //! It runs `kubectl-clarity scan` from the scanner's image under a ServiceAccount of its own, so what it may do is what that may do.

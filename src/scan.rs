@@ -8,10 +8,10 @@ mod judge;
 mod known;
 mod ladder;
 mod preview;
+mod reading;
 mod recall;
 mod tell;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -20,28 +20,20 @@ use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
 pub use harvest::{Harvest, ImageState, SeenImage, harvest};
-pub use known::{Known, KnownImage, known};
-pub use preview::{How, LeftOut, PlannedImage, Preview, preview};
+pub use known::{Known, KnownImage, known, read_packages};
+pub use preview::{How, LeftOut, PlannedImage, Preview, Pull, preview};
 
 use crate::advisories::caveats;
 use crate::advisories::matching::Texts;
 use crate::cache::{self, Cache, ConfigMapStore, LocalStore, Store};
-use crate::cluster::{self, Connection, DiscoverError, Discovery, Scope};
+use crate::cluster::{self, Connection, DiscoverError, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
-use crate::facts::Facts;
-use crate::job::{self, CleanUpError, JobSettings};
-use crate::plan::{self, PlanOptions, Read, ScanPlan};
+use crate::job::CleanUpError;
+use crate::plan::Read;
 use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
 use assemble::Assembled;
-use coordinate::{Coordination, coordinate};
 use judge::{Judging, judge};
-use recall::{Recalled, keep, recall};
-
-/// How long leaving things tidy may take after an interruption.
-const CLEAN_UP: Duration = Duration::from_secs(20);
-
-/// How long what is finished may take to be kept after an interruption.
-const KEEPING: Duration = Duration::from_secs(5);
+use reading::{WasRead, interrupted};
 
 /// Everything that a scan is told.
 #[derive(Clone, Debug)]
@@ -59,6 +51,8 @@ pub struct ScanConfig {
 pub struct ReadConfig {
     /// What is looked at.
     pub scope: Scope,
+    /// Only containers of this name.
+    pub container: Option<String>,
     /// Image that holds the scanner.
     pub scanner_image: String,
     /// Secret for pulling it, in every namespace that is scanned.
@@ -95,6 +89,7 @@ impl ReadConfig {
     pub fn looking(scope: Scope, cache: CacheConfig) -> Self {
         Self {
             scope,
+            container: None,
             scanner_image: String::new(),
             scanner_pull_secret: None,
             service_account: None,
@@ -245,39 +240,8 @@ pub async fn scan(
 ) -> Result<Report, ScanError> {
     let started = (Timestamp::now(), Instant::now());
     let stages = Stages::new(on);
-    let prepared = prepare(connection, &config.reading, stop, &|stage| stages.over(stage)).await?;
-    let Prepared { scan, discovery, facts, plan, cache, recalled, settings, mut notes } = prepared;
-    on(Update::Planned {
-        scan: scan.clone(),
-        containers: discovery.containers.len(),
-        images: plan.groups.iter().map(|group| group.images.len()).sum(),
-        cached: recalled.images.iter().flatten().count(),
-        jobs: plan.groups.len(),
-    });
-    let coordination = Coordination {
-        connection,
-        plan: &plan,
-        facts: &facts,
-        settings: &settings,
-        config: &config.reading,
-        stop,
-    };
-    let read = coordinate(&coordination, recalled.images, on).await;
-    stages.over("read images");
-    let keeping = keep(&cache, &plan, &read.ends, config.reading.refresh);
-    if stop.is_cancelled() {
-        // What is finished need not be read again by the next scan.
-        let _ = tokio::time::timeout(KEEPING, keeping).await;
-        let interrupted = interrupted(connection, scan, read.namespaces).await;
-        return Err(match (interrupted, read.stopped_by) {
-            (ScanError::Interrupted { scan }, Some(by)) => ScanError::Stopped { scan, by },
-            (error, _) => error,
-        });
-    }
-    notes.extend(keeping.await);
-    stages.over("keep what was read");
-    // Only now may the Jobs go: until here, somebody else could still have taken from them what they had read.
-    let removing = tokio::spawn(coordinate::remove_finished(connection.client.clone(), read.finished));
+    let was_read = reading::read(connection, &config.reading, stop, on, &stages).await?;
+    let WasRead { scan, discovery, plan, reading: read, removing, mut notes } = was_read;
     let date = started.0.to_zoned(jiff::tz::TimeZone::UTC).date();
     let judging = Judging { discovery: &discovery, plan: &plan, ends: &read.ends, config, stop, date };
     let judged = judge(&judging, &stages).await;
@@ -308,55 +272,6 @@ pub async fn scan(
     })
 }
 
-/// All that is known before the first pod is started.
-struct Prepared {
-    scan: String,
-    discovery: Discovery,
-    facts: Facts,
-    plan: ScanPlan,
-    cache: Cache,
-    recalled: Recalled,
-    settings: JobSettings,
-    notes: Vec<String>,
-}
-
-async fn prepare(
-    connection: &Connection,
-    config: &ReadConfig,
-    stop: &CancellationToken,
-    over: &dyn Fn(&'static str),
-) -> Result<Prepared, ScanError> {
-    let scan = config.id.clone().map_or_else(new_id, Ok)?;
-    let mut discovery = tokio::select! {
-        () = stop.cancelled() => return Err(ScanError::Interrupted { scan }),
-        discovery = cluster::discover(&connection.client, &config.scope) => discovery?,
-    };
-    let facts = std::mem::take(&mut discovery.facts);
-    let options = PlanOptions { read: config.read, parallelism: config.parallelism, facts: &facts };
-    let mut plan = plan::plan(&discovery.containers, options);
-    over("discover and plan");
-    let mut notes = std::mem::take(&mut discovery.notes);
-    notes.extend(plan::drift(&discovery.containers));
-    let cache = open_cache(connection, config, &mut notes).await;
-    let mut recalled = if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan).await };
-    let is_left_out = |target: usize| config.pods == Pods::None || recalled.images[target].is_some();
-    plan.leave_out(is_left_out, config.parallelism);
-    notes.append(&mut recalled.notes);
-    over("look into the cache");
-    let settings = JobSettings {
-        scan: scan.clone(),
-        scanner_image: config.scanner_image.clone(),
-        scanner_pull_secret: config.scanner_pull_secret.clone(),
-        service_account: config.service_account.clone(),
-        registry_ca: config.registry_ca.clone(),
-        keep: config.keep_jobs != KeepJobs::Never,
-        requester: connection.requester.clone(),
-        scope: config.scope.in_words(),
-        schedule: config.schedule.clone(),
-    };
-    Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
-}
-
 /// The namespace that what is shared is kept in, if it is shared.
 pub async fn state_namespace(connection: &Connection, config: &ReadConfig) -> Option<String> {
     let CacheConfig { local: _, shared, state_namespace } = &config.cache;
@@ -383,22 +298,6 @@ pub async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mu
         Box::new(ConfigMapStore::new(&connection.client, &namespace, cache::BUDGET)) as Box<dyn Store>
     });
     Cache::new(local.as_deref().map(LocalStore::at), store)
-}
-
-/// Removes what an interrupted scan created.
-async fn interrupted(connection: &Connection, scan: String, namespaces: BTreeSet<String>) -> ScanError {
-    match job::remove_scan(&connection.client, &scan, &namespaces, CLEAN_UP).await {
-        Ok(()) => ScanError::Interrupted { scan },
-        Err(source) => ScanError::NotRemoved { scan, namespaces: namespaces.into_iter().collect(), source },
-    }
-}
-
-/// Ten characters that no other scan has: 50 random bits in Crockford's base 32 without vowels' look-alikes.
-fn new_id() -> Result<String, ScanError> {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let mut random = [0_u8; 10];
-    getrandom::fill(&mut random).map_err(|error| ScanError::Random(error.to_string()))?;
-    Ok(random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
 }
 
 /// Tells how long each stage took.

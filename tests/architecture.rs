@@ -63,6 +63,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "advisories",
             "cache",
             "cluster",
+            "coverage",
             "database",
             "documents",
             "find",
