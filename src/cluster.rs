@@ -10,6 +10,7 @@ mod rights;
 pub use config_maps::{ConfigMaps, KIND_LABEL, Owned, PART_BYTES};
 pub use connect::{Access, ConnectError, Connection, connect};
 pub use discovery::{DiscoverError, Discovery, Scope, discover};
+pub use kube::Client;
 pub use refusal::{ApiError, Refusal};
 pub use rights::{Right, missing_rights};
 

@@ -3,6 +3,8 @@
 mod assemble;
 mod attempts;
 mod coordinate;
+mod harvest;
+mod judge;
 mod known;
 mod ladder;
 mod preview;
@@ -14,22 +16,23 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
+pub use harvest::{Harvest, ImageState, SeenImage, harvest};
 pub use known::{Known, KnownImage, known, read_packages};
 pub use preview::{How, LeftOut, PlannedImage, Preview, Pull, preview};
 
-use crate::advisories::matching::{self, Texts};
-use crate::advisories::{Index, Wanted, caveats};
+use crate::advisories::caveats;
+use crate::advisories::matching::Texts;
 use crate::cache::{self, Cache, ConfigMapStore, LocalStore, Store};
 use crate::cluster::{self, Connection, DiscoverError, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
 use crate::job::CleanUpError;
 use crate::plan::Read;
 use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
-use assemble::{Assembled, Assembly, assemble};
+use assemble::Assembled;
+use judge::{Judging, judge};
 use reading::{WasRead, interrupted};
 
 /// Everything that a scan is told.
@@ -74,6 +77,10 @@ pub struct ReadConfig {
     pub refresh: bool,
     /// Whether scanner pods are started.
     pub pods: Pods,
+    /// The scan's id, where it is known beforehand; else it gets one.
+    pub id: Option<String>,
+    /// The schedule that it belongs to.
+    pub schedule: Option<String>,
 }
 
 impl ReadConfig {
@@ -95,6 +102,8 @@ impl ReadConfig {
             cache,
             refresh: false,
             pods: Pods::None,
+            id: None,
+            schedule: None,
         }
     }
 }
@@ -201,6 +210,14 @@ pub enum ScanError {
         /// The scan's id.
         scan: String,
     },
+    /// Somebody stopped it from elsewhere. All that it created is removed.
+    #[error("scan {scan} was stopped by {by}; all that it created is removed")]
+    Stopped {
+        /// The scan's id.
+        scan: String,
+        /// Who, by their own account.
+        by: String,
+    },
     /// The person stopped it, and something is still there.
     #[error("scan {scan} was interrupted, and not all that it created could be removed")]
     NotRemoved {
@@ -224,45 +241,16 @@ pub async fn scan(
     let started = (Timestamp::now(), Instant::now());
     let stages = Stages::new(on);
     let was_read = reading::read(connection, &config.reading, stop, on, &stages).await?;
-    let WasRead { scan, discovery, plan, reading: read, mut notes } = was_read;
-    let wanted = matching::wanted(read.sboms());
-    let loading = Loading { advisories: &config.advisories, wanted: &wanted, stop };
-    let Some(index) = loading
-        .run(on, |advisories, wanted, tell| async move { advisories.index(&wanted, &tell).await })
-        .await?
-    else {
+    let WasRead { scan, discovery, plan, reading: read, removing, mut notes } = was_read;
+    let date = started.0.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let judging = Judging { discovery: &discovery, plan: &plan, ends: &read.ends, config, stop, date };
+    let judged = judge(&judging, &stages).await;
+    let unremoved = removing.await.unwrap_or_default();
+    let Some((index, parts)) = judged? else {
         return Err(interrupted(connection, scan, read.namespaces).await);
     };
-    let mut index = index?;
-    stages.over("load advisories");
-    let today = started.0.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let assembled = |index: &Index| {
-        assemble(&Assembly {
-            containers: &discovery.containers,
-            plan: &plan,
-            ends: &read.ends,
-            index,
-            texts: config.texts,
-            today,
-        })
-    };
-    let mut parts = assembled(&index);
-    if !parts.damaged.is_empty() {
-        let damaged = parts.damaged.clone();
-        let repaired = loading.run(on, |advisories, wanted, tell| async move {
-            advisories.repaired(&wanted, &damaged, &tell).await
-        });
-        match repaired.await? {
-            None => return Err(interrupted(connection, scan, read.namespaces).await),
-            Some(None) => {}
-            Some(Some(repaired)) => {
-                index = repaired;
-                parts = assembled(&index);
-            }
-        }
-    }
-    stages.over("match");
-    notes.extend(read.notes.iter().cloned());
+    notes.extend(read.notes);
+    notes.extend(unremoved);
     notes.extend(index.notes());
     notes.extend(caveats(&index.info()));
     let info = ScanInfo {
@@ -310,42 +298,6 @@ pub async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mu
         Box::new(ConfigMapStore::new(&connection.client, &namespace, cache::BUDGET)) as Box<dyn Store>
     });
     Cache::new(local.as_deref().map(LocalStore::at), store)
-}
-
-/// Loads advisories, which can take as long as a download.
-#[derive(Clone, Copy)]
-struct Loading<'a> {
-    advisories: &'a Advisories,
-    wanted: &'a Wanted,
-    stop: &'a CancellationToken,
-}
-
-impl Loading<'_> {
-    /// Does it in a task of its own, so that Ctrl-C is heard: then there is no result.
-    async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
-        self,
-        on: &(impl Fn(Update) + Sync),
-        load: impl FnOnce(Advisories, Wanted, Box<dyn Fn(Progress) + Send + Sync>) -> F,
-    ) -> Result<Option<T>, ScanError> {
-        let (sender, mut progress) = mpsc::unbounded_channel();
-        let tell = Box::new(move |progress| drop(sender.send(progress)));
-        let mut task = tokio::spawn(load(self.advisories.clone(), self.wanted.clone(), tell));
-        loop {
-            tokio::select! {
-                () = self.stop.cancelled() => {
-                    task.abort();
-                    return Ok(None);
-                }
-                Some(progress) = progress.recv() => on(Update::Advisories(progress)),
-                loaded = &mut task => {
-                    while let Ok(progress) = progress.try_recv() {
-                        on(Update::Advisories(progress));
-                    }
-                    return loaded.map(Some).map_err(|error| ScanError::Internal(error.to_string()));
-                }
-            }
-        }
-    }
 }
 
 /// Tells how long each stage took.

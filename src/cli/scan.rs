@@ -198,6 +198,8 @@ impl ReadArgs {
             cache: kept.complete(),
             refresh,
             pods: if no_pods { Pods::None } else { Pods::Start },
+            id: None,
+            schedule: None,
         }
     }
 }

@@ -55,8 +55,9 @@ pub async fn read_packages(
     stop: &CancellationToken,
     on: &(impl Fn(Update) + Sync),
 ) -> Result<Known, ScanError> {
-    let WasRead { discovery, plan, reading, notes, scan: _ } =
+    let WasRead { discovery, plan, reading, removing, mut notes, scan: _ } =
         read(connection, config, stop, on, &Stages::new(on)).await?;
+    notes.extend(removing.await.unwrap_or_default());
     Ok(of(&discovery, &plan, reading.ends.into_iter(), notes))
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::coordinate::{Coordination, KeepJobs, Pods, Reading, coordinate};
+use super::coordinate::{Coordination, KeepJobs, Pods, Reading, coordinate, remove_finished};
 use super::recall::{Recalled, keep, recall};
 use super::{ReadConfig, ScanError, Stages, Update, open_cache};
 use crate::cache::Cache;
@@ -26,6 +27,8 @@ pub(super) struct WasRead {
     pub(super) discovery: Discovery,
     pub(super) plan: ScanPlan,
     pub(super) reading: Reading,
+    /// Finished Jobs being removed; what a person should know of that.
+    pub(super) removing: JoinHandle<Vec<String>>,
     /// What a person should know and was not told on the way.
     pub(super) notes: Vec<String>,
 }
@@ -49,17 +52,24 @@ pub(super) async fn read(
     });
     let coordination =
         Coordination { connection, plan: &plan, facts: &facts, settings: &settings, config, stop };
-    let reading = coordinate(&coordination, recalled.images, on).await;
+    let mut reading = coordinate(&coordination, recalled.images, on).await;
     stages.over("read images");
     let keeping = keep(&cache, &plan, &reading.ends, config.refresh);
     if stop.is_cancelled() {
         // What is finished need not be read again by the next scan.
         let _ = tokio::time::timeout(KEEPING, keeping).await;
-        return Err(interrupted(connection, scan, reading.namespaces).await);
+        let interrupted = interrupted(connection, scan, reading.namespaces).await;
+        return Err(match (interrupted, reading.stopped_by) {
+            (ScanError::Interrupted { scan }, Some(by)) => ScanError::Stopped { scan, by },
+            (error, _) => error,
+        });
     }
     notes.extend(keeping.await);
     stages.over("keep what was read");
-    Ok(WasRead { scan, discovery, plan, reading, notes })
+    // Only now may the Jobs go: until here, somebody else could still have taken from them what they had read.
+    let finished = std::mem::take(&mut reading.finished);
+    let removing = tokio::spawn(remove_finished(connection.client.clone(), finished));
+    Ok(WasRead { scan, discovery, plan, reading, removing, notes })
 }
 
 /// All that is known before the first pod is started.
@@ -80,7 +90,7 @@ pub(super) async fn prepare(
     stop: &CancellationToken,
     over: &dyn Fn(&'static str),
 ) -> Result<Prepared, ScanError> {
-    let scan = new_id()?;
+    let scan = config.id.clone().map_or_else(new_id, Ok)?;
     let mut discovery = tokio::select! {
         () = stop.cancelled() => return Err(ScanError::Interrupted { scan }),
         discovery = cluster::discover(&connection.client, &config.scope) => discovery?,
@@ -109,6 +119,7 @@ pub(super) async fn prepare(
         keep: config.keep_jobs != KeepJobs::Never,
         requester: connection.requester.clone(),
         scope: config.scope.in_words(),
+        schedule: config.schedule.clone(),
     };
     Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
 }

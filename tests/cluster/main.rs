@@ -30,6 +30,7 @@ mod rescan;
 mod rights;
 mod sbom;
 mod scanner_image;
+mod scans;
 mod shared_records;
 mod shop;
 mod tags;
