@@ -3,6 +3,7 @@
 mod assemble;
 mod attempts;
 mod coordinate;
+mod detach;
 mod harvest;
 mod judge;
 mod known;
@@ -19,14 +20,15 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
+pub use detach::{Detached, detach};
 pub use harvest::{Harvest, ImageState, SeenImage, harvest};
 pub use known::{Known, KnownImage, known, read_packages};
 pub use preview::{How, LeftOut, PlannedImage, Preview, Pull, preview};
 
 use crate::advisories::caveats;
 use crate::advisories::matching::Texts;
-use crate::cache::{self, Cache, ConfigMapStore, LocalStore, Store};
-use crate::cluster::{self, Connection, DiscoverError, Scope};
+use crate::cache::{self, Cache, ConfigMapStore, Entry, LocalStore, Store};
+use crate::cluster::{self, ApiError, Connection, DiscoverError, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
 use crate::job::CleanUpError;
 use crate::plan::Read;
@@ -81,6 +83,8 @@ pub struct ReadConfig {
     pub id: Option<String>,
     /// The schedule that it belongs to.
     pub schedule: Option<String>,
+    /// What pods of the same scan have read before it was taken up again.
+    pub known: Vec<Entry>,
 }
 
 impl ReadConfig {
@@ -104,6 +108,7 @@ impl ReadConfig {
             pods: Pods::None,
             id: None,
             schedule: None,
+            known: Vec::new(),
         }
     }
 }
@@ -198,6 +203,12 @@ pub enum ScanError {
     /// The advisories cannot be read.
     #[error("cannot load the advisories")]
     Advisories(#[from] DatabaseError),
+    /// A Job of a scan that nobody waits for cannot be created.
+    #[error("cannot start the scan")]
+    Start(#[source] ApiError),
+    /// More Jobs than are started at once.
+    #[error("the scan needs {0} pods, and without a runner at most {1} are started at once")]
+    TooLarge(usize, usize),
     /// No randomness for an id.
     #[error("the system gives no random numbers: {0}")]
     Random(String),

@@ -325,6 +325,9 @@ impl Explained {
             ScanError::Discover(DiscoverError::NoTarget { namespace, .. }) => {
                 explained.hint(format!("see what runs there: kubectl get pods -n {namespace}"))
             }
+            ScanError::Start(api) => api_hint(api).into_iter().fold(explained, Self::hint),
+            ScanError::TooLarge(..) => explained
+                .hint("scan less at once, or with a runner: kubectl clarity scan --detach --runner NAME"),
             ScanError::Advisories(_) | ScanError::Random(_) | ScanError::Internal(_) => explained,
             ScanError::Interrupted { .. } | ScanError::Stopped { .. } => {
                 Self { exit: Exit::Interrupted, ..explained }

@@ -200,6 +200,7 @@ impl ReadArgs {
             pods: if no_pods { Pods::None } else { Pods::Start },
             id: None,
             schedule: None,
+            known: Vec::new(),
         }
     }
 }

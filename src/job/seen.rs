@@ -17,9 +17,9 @@ use super::logs::{self, LogEvent, Part};
 use super::problem::{PodState, job_problem, pod_state};
 use super::{
     CONTAINER, GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION,
-    STOPPED_ANNOTATION,
+    SELECTION_ANNOTATION, STOPPED_ANNOTATION,
 };
-use crate::cluster::{ApiError, NAME, SCAN_LABEL, SCHEDULE_LABEL};
+use crate::cluster::{ApiError, NAME, SCAN_LABEL, SCHEDULE_LABEL, Scope};
 use crate::wire::{Event, MAX_IMAGES, Receiver, TaskImage};
 
 /// Most Jobs that are looked at.
@@ -40,6 +40,8 @@ pub struct SeenScan {
     pub requester: Option<String>,
     /// What is scanned, in words of the command line.
     pub scope: Option<String>,
+    /// The same as it was selected, for a program.
+    pub selection: Option<Scope>,
     /// The schedule that started it.
     pub schedule: Option<String>,
     /// When its first Job was created.
@@ -166,6 +168,7 @@ fn gathered(jobs: &[Job], pods: &[Pod]) -> Vec<SeenScan> {
             id: id.clone(),
             requester: text(REQUESTER_ANNOTATION),
             scope: text(SCOPE_ANNOTATION),
+            selection: selection(job),
             schedule: job.labels().get(SCHEDULE_LABEL).cloned(),
             started: None,
             planned: 0,
@@ -180,6 +183,10 @@ fn gathered(jobs: &[Job], pods: &[Pod]) -> Vec<SeenScan> {
         scan.jobs.sort_by(|one, other| (one.number, &one.name).cmp(&(other.number, &other.name)));
     }
     scans.into_values().collect()
+}
+
+fn selection(job: &Job) -> Option<Scope> {
+    Scope::from_json(job.annotations().get(SELECTION_ANNOTATION)?)
 }
 
 fn is_of(pod: &Pod, job: &Job) -> bool {

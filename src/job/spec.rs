@@ -13,7 +13,10 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION};
+use super::{
+    GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION,
+    SELECTION_ANNOTATION,
+};
 use crate::cluster::{NAME, SCAN_LABEL, SCHEDULE_LABEL};
 use crate::facts;
 use crate::plan::Place;
@@ -83,6 +86,8 @@ pub struct JobSettings {
     pub scope: String,
     /// The schedule that the scan belongs to.
     pub schedule: Option<String>,
+    /// Scope as [`crate::cluster::Scope::to_json`] writes it, for whoever takes the scan up again.
+    pub selection: String,
 }
 
 /// One pod's work.
@@ -130,6 +135,7 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
         (GROUP_ANNOTATION.to_owned(), format!("{}/{}", task.number, task.of.max(task.number))),
         (REQUESTER_ANNOTATION.to_owned(), settings.requester.clone()),
         (SCOPE_ANNOTATION.to_owned(), settings.scope.clone()),
+        (SELECTION_ANNOTATION.to_owned(), settings.selection.clone()),
     ]);
     let name = format!("clarity-{}-{}", settings.scan, task.number);
     let mut pod_labels = labels.clone();

@@ -105,7 +105,11 @@ pub(super) async fn prepare(
     let mut notes = std::mem::take(&mut discovery.notes);
     notes.extend(plan::drift(&discovery.containers));
     let cache = open_cache(connection, config, &mut notes).await;
-    let mut recalled = if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan).await };
+    let mut recalled = if config.refresh && config.known.is_empty() {
+        Recalled::nothing(&plan)
+    } else {
+        recall(&cache, &plan, &config.known).await
+    };
     let is_left_out = |target: usize| config.pods == Pods::None || recalled.images[target].is_some();
     plan.leave_out(is_left_out, config.parallelism);
     notes.append(&mut recalled.notes);
@@ -120,6 +124,7 @@ pub(super) async fn prepare(
         requester: connection.requester.clone(),
         scope: config.scope.in_words(),
         schedule: config.schedule.clone(),
+        selection: config.scope.to_json(),
     };
     Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
 }
