@@ -106,7 +106,7 @@ pub async fn follow(
 
 /// Creates the Job. One of this name and scan that is there already is our own, created by a request whose answer was
 /// lost.
-async fn create(jobs: &Api<Job>, desired: &Job, namespace: &str) -> Result<Job, ApiError> {
+pub(super) async fn create(jobs: &Api<Job>, desired: &Job, namespace: &str) -> Result<Job, ApiError> {
     let action = || format!("create jobs in namespace {namespace:?}");
     let error = match tokio::time::timeout(ANSWER, jobs.create(&PostParams::default(), desired)).await {
         Ok(Ok(job)) => return Ok(job),
