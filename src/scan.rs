@@ -7,10 +7,11 @@ mod known;
 mod ladder;
 mod preview;
 mod recall;
+mod stores;
 mod tell;
+mod volume;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -20,10 +21,12 @@ use tokio_util::sync::CancellationToken;
 pub use coordinate::{KeepJobs, Pods};
 pub use known::{Known, KnownImage, known};
 pub use preview::{How, LeftOut, PlannedImage, Preview, preview};
+pub use stores::{CacheConfig, Shared, open_cache};
+pub use volume::{CachePods, volume_store};
 
 use crate::advisories::matching::{self, Texts};
 use crate::advisories::{Index, Wanted, caveats};
-use crate::cache::{self, Cache, ConfigMapStore, LocalStore, Store};
+use crate::cache::Cache;
 use crate::cluster::{self, Connection, DiscoverError, Discovery, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
 use crate::facts::Facts;
@@ -33,6 +36,7 @@ use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
 use assemble::{Assembled, Assembly, assemble};
 use coordinate::{Coordination, coordinate};
 use recall::{Recalled, keep, recall};
+use stores::cache_for;
 
 /// How long leaving things tidy may take after an interruption.
 const CLEAN_UP: Duration = Duration::from_secs(20);
@@ -83,14 +87,15 @@ pub struct ReadConfig {
 }
 
 impl ReadConfig {
-    /// For who only looks at what runs and at what is kept of it: nothing is read.
+    /// For who only looks at what runs and at what is kept of it: nothing is read. A volume is reached by pods that look so.
     #[must_use]
-    pub fn looking(scope: Scope, cache: CacheConfig) -> Self {
+    pub fn looking(scope: Scope, cache: CacheConfig, pods: CachePods) -> Self {
+        let CachePods { scanner_image, scanner_pull_secret, service_account } = pods;
         Self {
             scope,
-            scanner_image: String::new(),
-            scanner_pull_secret: None,
-            service_account: None,
+            scanner_image,
+            scanner_pull_secret,
+            service_account,
             registry_ca: None,
             timeout: Duration::ZERO,
             read: Read::Auto,
@@ -99,32 +104,9 @@ impl ReadConfig {
             keep_jobs: KeepJobs::Never,
             cache,
             refresh: false,
-            pods: Pods::None,
+            pods: Pods::Cache,
         }
     }
-}
-
-/// Where what was read is kept.
-#[derive(Clone, Debug, Default)]
-pub struct CacheConfig {
-    /// A folder of this machine.
-    pub local: Option<PathBuf>,
-    /// Whether others share it.
-    pub shared: Shared,
-    /// The namespace that holds what is shared.
-    pub state_namespace: Option<String>,
-}
-
-/// Whether what was read is shared with others, as ConfigMaps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shared {
-    /// Where somebody has made a namespace for it.
-    WherePrepared,
-    /// Always: without a namespace for it in the one that is scanned.
-    Always,
-    /// Never.
-    #[default]
-    Never,
 }
 
 /// What happens on the way, for whoever watches.
@@ -248,12 +230,22 @@ pub async fn scan(
     let read = coordinate(&coordination, recalled.images, on).await;
     stages.over("read images");
     let keeping = keep(&cache, &plan, &read.ends, config.reading.refresh);
+    let mut namespaces = read.namespaces.clone();
+    namespaces.extend(config.reading.cache.namespace_of_pods());
     if stop.is_cancelled() {
         // What is finished need not be read again by the next scan.
         let _ = tokio::time::timeout(KEEPING, keeping).await;
-        return Err(interrupted(connection, scan, read.namespaces).await);
+        cache.close().await;
+        return Err(interrupted(connection, scan, namespaces).await);
     }
-    notes.extend(keeping.await);
+    tokio::select! {
+        kept = keeping => notes.extend(kept),
+        () = stop.cancelled() => {
+            cache.close().await;
+            return Err(interrupted(connection, scan, namespaces).await);
+        }
+    }
+    notes.extend(cache.close().await);
     stages.over("keep what was read");
     let wanted = matching::wanted(read.sboms());
     let loading = Loading { advisories: &config.advisories, wanted: &wanted, stop };
@@ -261,7 +253,7 @@ pub async fn scan(
         .run(on, |advisories, wanted, tell| async move { advisories.index(&wanted, &tell).await })
         .await?
     else {
-        return Err(interrupted(connection, scan, read.namespaces).await);
+        return Err(interrupted(connection, scan, namespaces).await);
     };
     let mut index = index?;
     stages.over("load advisories");
@@ -283,7 +275,7 @@ pub async fn scan(
             advisories.repaired(&wanted, &damaged, &tell).await
         });
         match repaired.await? {
-            None => return Err(interrupted(connection, scan, read.namespaces).await),
+            None => return Err(interrupted(connection, scan, namespaces).await),
             Some(None) => {}
             Some(Some(repaired)) => {
                 index = repaired;
@@ -343,14 +335,31 @@ async fn prepare(
     over("discover and plan");
     let mut notes = std::mem::take(&mut discovery.notes);
     notes.extend(plan::drift(&discovery.containers));
-    let cache = open_cache(connection, config, &mut notes).await;
-    let mut recalled = if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan).await };
-    let is_left_out = |target: usize| config.pods == Pods::None || recalled.images[target].is_some();
+    let settings = settings(connection, config, &scan);
+    let cache = cache_for(connection, config, &settings, &mut notes).await;
+    let recalling =
+        async { if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan).await } };
+    // A volume takes a pod.
+    let recalled = tokio::select! {
+        recalled = recalling => Some(recalled),
+        () = stop.cancelled() => None,
+    };
+    let Some(mut recalled) = recalled else {
+        cache.close().await;
+        let namespaces = config.cache.namespace_of_pods().into_iter().collect();
+        return Err(interrupted(connection, scan, namespaces).await);
+    };
+    let is_left_out = |target: usize| config.pods != Pods::Start || recalled.images[target].is_some();
     plan.leave_out(is_left_out, config.parallelism);
     notes.append(&mut recalled.notes);
     over("look into the cache");
-    let settings = JobSettings {
-        scan: scan.clone(),
+    Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
+}
+
+/// What all Jobs of a scan share.
+fn settings(connection: &Connection, config: &ReadConfig, scan: &str) -> JobSettings {
+    JobSettings {
+        scan: scan.to_owned(),
         scanner_image: config.scanner_image.clone(),
         scanner_pull_secret: config.scanner_pull_secret.clone(),
         service_account: config.service_account.clone(),
@@ -358,30 +367,7 @@ async fn prepare(
         keep: config.keep_jobs != KeepJobs::Never,
         requester: connection.requester.clone(),
         scope: config.scope.in_words(),
-    };
-    Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
-}
-
-/// The stores that are asked, and get what is read; the notes say where they are not those that were meant.
-pub async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mut Vec<String>) -> Cache {
-    let CacheConfig { local, shared, state_namespace } = &config.cache;
-    let own = config.scope.namespace.as_deref().filter(|_| *shared == Shared::Always);
-    let namespace = match shared {
-        Shared::Never => None,
-        Shared::WherePrepared | Shared::Always => {
-            cache::state_namespace(&connection.client, state_namespace.as_deref(), own).await
-        }
-    };
-    if *shared == Shared::Always && namespace.is_none() {
-        notes.push(format!(
-            "what is read is kept on this machine only: there is no namespace {} (or name one: --state-namespace)",
-            cache::STATE_NAMESPACE
-        ));
     }
-    let store = namespace.map(|namespace| {
-        Box::new(ConfigMapStore::new(&connection.client, &namespace, cache::BUDGET)) as Box<dyn Store>
-    });
-    Cache::new(local.as_deref().map(LocalStore::at), store)
 }
 
 /// Loads advisories, which can take as long as a download.

@@ -41,7 +41,7 @@ pub(super) async fn run(args: PlanArgs, access: AccessArgs) -> Result<Exit, Expl
     let PlanArgs { scope, output, reading, transport } = args;
     let registry_ca = transport.certificates()?;
     let connection = cluster::connect(&access.complete()).await?;
-    let config = reading.complete(scope, registry_ca, &connection);
+    let config = reading.complete(scope, registry_ca, &connection)?;
     let preview = preview(&connection, &config).await;
     let preview = preview.map_err(|error| Explained::of_scan(&error, &connection.server))?;
     let unwritten = |error: &dyn std::fmt::Display| {

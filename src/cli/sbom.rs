@@ -9,7 +9,7 @@ use super::Exit;
 use super::access::AccessArgs;
 use super::errors::Explained;
 use super::input;
-use super::kept::{self, KeptArgs};
+use super::kept::{self, KeptArgs, ScannerArgs};
 use super::match_sbom::{read_bytes, read_document};
 use super::ui;
 use crate::cache::{About, CacheError, Found, LocalStore, Store as _};
@@ -38,6 +38,8 @@ pub(super) struct SbomArgs {
     form: FormArgs,
     #[command(flatten)]
     kept: KeptArgs,
+    #[command(flatten)]
+    scanner: ScannerArgs,
 }
 
 /// There is no bill of materials of what was named.
@@ -89,14 +91,14 @@ enum Form {
 
 /// Shows a bill of materials, of what runs or of a file.
 pub(super) async fn run(args: SbomArgs, access: AccessArgs) -> Result<Exit, Explained> {
-    let SbomArgs { target, namespace, container, form, kept } = args;
+    let SbomArgs { target, namespace, container, form, kept, scanner } = args;
     let path = Path::new(&target);
     if input::is_stdin(path) || path.exists() {
         let (_, document) = read_document(path)?;
         return form.show(&document, &input::shown(path).display().to_string());
     }
     if let Some(workload) = WorkloadRef::parse(&target) {
-        let document = running(&target, workload, namespace, container, kept, access).await?;
+        let document = running(&target, workload, namespace, container, (kept, scanner), access).await?;
         return form.show(&document, &target);
     }
     let document = read_before(&target).await?;
@@ -109,7 +111,7 @@ async fn running(
     workload: WorkloadRef,
     namespace: Option<String>,
     container: Option<String>,
-    kept: KeptArgs,
+    (kept, scanner): (KeptArgs, ScannerArgs),
     access: AccessArgs,
 ) -> Result<Document, Explained> {
     let connection = cluster::connect(&access.complete()).await?;
@@ -119,8 +121,10 @@ async fn running(
         field_selector: None,
         targets: vec![workload],
     };
-    let config = ReadConfig::looking(scope, kept.complete());
-    let known = Box::pin(known(&connection, &config)).await;
+    let kept = kept.complete(&scope)?;
+    let stop = kept::stop_if_pods(&kept);
+    let config = ReadConfig::looking(scope, kept, scanner.complete());
+    let known = Box::pin(known(&connection, &config, &stop)).await;
     let known = known.map_err(|error| Explained::of_scan(&error, &connection.server))?;
     for note in &known.notes {
         ui::say(&format!("note: {note}"));

@@ -9,18 +9,15 @@ use super::Exit;
 use super::access::AccessArgs;
 use super::database::{AdvisoriesArgs, TransportArgs};
 use super::errors::Explained;
-use super::kept::KeptArgs;
+use super::kept::{KeptArgs, ScannerArgs};
 use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
 use super::ui::{self, Progress};
 use crate::cluster::{self, Connection, Scope};
 use crate::plan::Read;
 use crate::records::Origin;
-use crate::scan::{KeepJobs, Pods, ReadConfig, ScanConfig, scan};
+use crate::scan::{CachePods, KeepJobs, Pods, ReadConfig, ScanConfig, scan};
 use crate::workload::WorkloadRef;
-
-/// The published scanner image of this version.
-const SCANNER_IMAGE: &str = concat!("ghcr.io/kubectl-clarity/scanner:v", env!("CARGO_PKG_VERSION"));
 
 /// Flags of `scan`.
 #[derive(Debug, Args)]
@@ -75,15 +72,8 @@ pub(super) struct ReadArgs {
     /// Most memory that a scanner pod is given for one large image, for example 1Gi
     #[arg(long, value_name = "QUANTITY", default_value = "1Gi", value_parser = memory)]
     max_memory: u64,
-    /// Image of the scanner
-    #[arg(long, value_name = "REF", default_value = SCANNER_IMAGE)]
-    scanner_image: String,
-    /// Secret with the credential for the scanner's image, in the namespaces that are scanned
-    #[arg(long, value_name = "NAME")]
-    scanner_pull_secret: Option<String>,
-    /// ServiceAccount of the scanner pods
-    #[arg(long, value_name = "NAME")]
-    service_account: Option<String>,
+    #[command(flatten)]
+    scanner: ScannerArgs,
     #[command(flatten)]
     kept: KeptArgs,
     /// Read again what was read before
@@ -156,22 +146,13 @@ impl ReadArgs {
         scope: ScopeArgs,
         registry_ca: Option<String>,
         connection: &Connection,
-    ) -> ReadConfig {
-        let Self {
-            timeout,
-            read,
-            parallelism,
-            max_memory,
-            scanner_image,
-            scanner_pull_secret,
-            service_account,
-            kept,
-            refresh,
-            no_pods,
-            keep_jobs,
-        } = self;
-        ReadConfig {
-            scope: scope.complete(connection),
+    ) -> Result<ReadConfig, Explained> {
+        let Self { timeout, read, parallelism, max_memory, scanner, kept, refresh, no_pods, keep_jobs } = self;
+        let CachePods { scanner_image, scanner_pull_secret, service_account } = scanner.complete();
+        let scope = scope.complete(connection);
+        Ok(ReadConfig {
+            cache: kept.complete(&scope)?,
+            scope,
             scanner_image,
             scanner_pull_secret,
             service_account,
@@ -190,10 +171,9 @@ impl ReadArgs {
                 Keep::Failed => KeepJobs::Failed,
                 Keep::Always => KeepJobs::Always,
             },
-            cache: kept.complete(),
             refresh,
             pods: if no_pods { Pods::None } else { Pods::Start },
-        }
+        })
     }
 }
 
@@ -206,7 +186,7 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     // Without a home folder there is none for records either, and a scan does not need one.
     let records = records.folder().ok();
     let connection = cluster::connect(&access.complete()).await?;
-    let reading = reading.complete(scope, registry_ca, &connection);
+    let reading = reading.complete(scope, registry_ca, &connection)?;
     let config = ScanConfig { reading, advisories, texts: place.texts() };
     let stop = CancellationToken::new();
     ui::stop_on_signal(stop.clone());

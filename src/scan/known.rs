@@ -34,10 +34,14 @@ pub struct KnownImage {
 }
 
 /// Looks at what runs, and into the cache.
-pub async fn known(connection: &Connection, config: &ReadConfig) -> Result<Known, ScanError> {
-    let stop = CancellationToken::new();
-    let prepared = prepare(connection, config, &stop, &|_| {}).await?;
-    let Prepared { discovery, plan, recalled, notes, .. } = prepared;
+pub async fn known(
+    connection: &Connection,
+    config: &ReadConfig,
+    stop: &CancellationToken,
+) -> Result<Known, ScanError> {
+    let prepared = prepare(connection, config, stop, &|_| {}).await?;
+    let Prepared { discovery, plan, cache, recalled, mut notes, .. } = prepared;
+    notes.extend(cache.close().await);
     let mut images: Vec<KnownImage> = plan
         .targets
         .iter()

@@ -30,3 +30,4 @@ mod rights;
 mod scanner_image;
 mod shop;
 mod terminal;
+mod volume;
