@@ -8,6 +8,7 @@ mod logs;
 mod mounts;
 mod problem;
 mod run;
+mod seen;
 mod spec;
 mod watch;
 
@@ -17,6 +18,7 @@ pub use k8s_openapi::api::batch::v1::Job;
 pub use follow::{GroupEnd, ImageEnd, Progress, follow};
 pub use keeper::{Attached, Claim, Keeper, KeeperError};
 pub use problem::Problem;
+pub use seen::{Heard, JobState, SeenJob, SeenScan, hear, mark_stopped, seen_scans};
 pub use spec::{Distrust, JobSettings, PodTask, User, desired_job};
 
 /// Name of the container that reads images.
@@ -45,6 +47,9 @@ pub const REQUESTER_ANNOTATION: &str = "kubectl-clarity.io/requester";
 
 /// Annotation of a Job: the scope of the scan in words of the command line.
 pub const SCOPE_ANNOTATION: &str = "kubectl-clarity.io/scope";
+
+/// Annotation of a Job that is about to be deleted: who has stopped the scan. Whoever follows it starts no other one.
+pub const STOPPED_ANNOTATION: &str = "kubectl-clarity.io/stopped-by";
 
 /// Memory of a scanner pod in bytes, unless an image needs more.
 pub const MEMORY: u64 = 256 << 20;

@@ -3,6 +3,8 @@
 mod assemble;
 mod attempts;
 mod coordinate;
+mod harvest;
+mod judge;
 mod known;
 mod ladder;
 mod preview;
@@ -15,17 +17,17 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
+pub use harvest::{Harvest, ImageState, SeenImage, harvest};
 pub use known::{Known, KnownImage, known};
 pub use preview::{How, LeftOut, PlannedImage, Preview, preview};
-pub use stores::{CacheConfig, Shared, open_cache};
+pub use stores::{CacheConfig, Shared, open_cache, state_namespace};
 pub use volume::{CachePods, volume_store};
 
-use crate::advisories::matching::{self, Texts};
-use crate::advisories::{Index, Wanted, caveats};
+use crate::advisories::caveats;
+use crate::advisories::matching::Texts;
 use crate::cache::Cache;
 use crate::cluster::{self, Connection, DiscoverError, Discovery, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
@@ -33,8 +35,9 @@ use crate::facts::Facts;
 use crate::job::{self, CleanUpError, JobSettings};
 use crate::plan::{self, PlanOptions, Read, ScanPlan};
 use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
-use assemble::{Assembled, Assembly, assemble};
+use assemble::Assembled;
 use coordinate::{Coordination, coordinate};
+use judge::{Judging, judge};
 use recall::{Recalled, keep, recall};
 use stores::cache_for;
 
@@ -84,6 +87,10 @@ pub struct ReadConfig {
     pub refresh: bool,
     /// Whether scanner pods are started.
     pub pods: Pods,
+    /// The scan's id, where it is known beforehand; else it gets one.
+    pub id: Option<String>,
+    /// The schedule that it belongs to.
+    pub schedule: Option<String>,
 }
 
 impl ReadConfig {
@@ -105,6 +112,8 @@ impl ReadConfig {
             cache,
             refresh: false,
             pods: Pods::Cache,
+            id: None,
+            schedule: None,
         }
     }
 }
@@ -188,6 +197,14 @@ pub enum ScanError {
         /// The scan's id.
         scan: String,
     },
+    /// Somebody stopped it from elsewhere. All that it created is removed.
+    #[error("scan {scan} was stopped by {by}; all that it created is removed")]
+    Stopped {
+        /// The scan's id.
+        scan: String,
+        /// Who, by their own account.
+        by: String,
+    },
     /// The person stopped it, and something is still there.
     #[error("scan {scan} was interrupted, and not all that it created could be removed")]
     NotRemoved {
@@ -236,7 +253,11 @@ pub async fn scan(
         // What is finished need not be read again by the next scan.
         let _ = tokio::time::timeout(KEEPING, keeping).await;
         cache.close().await;
-        return Err(interrupted(connection, scan, namespaces).await);
+        let interrupted = interrupted(connection, scan, namespaces).await;
+        return Err(match (interrupted, read.stopped_by) {
+            (ScanError::Interrupted { scan }, Some(by)) => ScanError::Stopped { scan, by },
+            (error, _) => error,
+        });
     }
     tokio::select! {
         kept = keeping => notes.extend(kept),
@@ -247,44 +268,17 @@ pub async fn scan(
     }
     notes.extend(cache.close().await);
     stages.over("keep what was read");
-    let wanted = matching::wanted(read.sboms());
-    let loading = Loading { advisories: &config.advisories, wanted: &wanted, stop };
-    let Some(index) = loading
-        .run(on, |advisories, wanted, tell| async move { advisories.index(&wanted, &tell).await })
-        .await?
-    else {
+    // Only now may the Jobs go: until here, somebody else could still have taken from them what they had read.
+    let removing = tokio::spawn(coordinate::remove_finished(connection.client.clone(), read.finished));
+    let date = started.0.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let judging = Judging { discovery: &discovery, plan: &plan, ends: &read.ends, config, stop, date };
+    let judged = judge(&judging, &stages).await;
+    let unremoved = removing.await.unwrap_or_default();
+    let Some((index, parts)) = judged? else {
         return Err(interrupted(connection, scan, namespaces).await);
     };
-    let mut index = index?;
-    stages.over("load advisories");
-    let today = started.0.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let assembled = |index: &Index| {
-        assemble(&Assembly {
-            containers: &discovery.containers,
-            plan: &plan,
-            ends: &read.ends,
-            index,
-            texts: config.texts,
-            today,
-        })
-    };
-    let mut parts = assembled(&index);
-    if !parts.damaged.is_empty() {
-        let damaged = parts.damaged.clone();
-        let repaired = loading.run(on, |advisories, wanted, tell| async move {
-            advisories.repaired(&wanted, &damaged, &tell).await
-        });
-        match repaired.await? {
-            None => return Err(interrupted(connection, scan, namespaces).await),
-            Some(None) => {}
-            Some(Some(repaired)) => {
-                index = repaired;
-                parts = assembled(&index);
-            }
-        }
-    }
-    stages.over("match");
-    notes.extend(read.notes.iter().cloned());
+    notes.extend(read.notes);
+    notes.extend(unremoved);
     notes.extend(index.notes());
     notes.extend(caveats(&index.info()));
     let info = ScanInfo {
@@ -324,7 +318,7 @@ async fn prepare(
     stop: &CancellationToken,
     over: &dyn Fn(&'static str),
 ) -> Result<Prepared, ScanError> {
-    let scan = new_id()?;
+    let scan = config.id.clone().map_or_else(new_id, Ok)?;
     let mut discovery = tokio::select! {
         () = stop.cancelled() => return Err(ScanError::Interrupted { scan }),
         discovery = cluster::discover(&connection.client, &config.scope) => discovery?,
@@ -367,42 +361,7 @@ fn settings(connection: &Connection, config: &ReadConfig, scan: &str) -> JobSett
         keep: config.keep_jobs != KeepJobs::Never,
         requester: connection.requester.clone(),
         scope: config.scope.in_words(),
-    }
-}
-
-/// Loads advisories, which can take as long as a download.
-#[derive(Clone, Copy)]
-struct Loading<'a> {
-    advisories: &'a Advisories,
-    wanted: &'a Wanted,
-    stop: &'a CancellationToken,
-}
-
-impl Loading<'_> {
-    /// Does it in a task of its own, so that Ctrl-C is heard: then there is no result.
-    async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
-        self,
-        on: &(impl Fn(Update) + Sync),
-        load: impl FnOnce(Advisories, Wanted, Box<dyn Fn(Progress) + Send + Sync>) -> F,
-    ) -> Result<Option<T>, ScanError> {
-        let (sender, mut progress) = mpsc::unbounded_channel();
-        let tell = Box::new(move |progress| drop(sender.send(progress)));
-        let mut task = tokio::spawn(load(self.advisories.clone(), self.wanted.clone(), tell));
-        loop {
-            tokio::select! {
-                () = self.stop.cancelled() => {
-                    task.abort();
-                    return Ok(None);
-                }
-                Some(progress) = progress.recv() => on(Update::Advisories(progress)),
-                loaded = &mut task => {
-                    while let Ok(progress) = progress.try_recv() {
-                        on(Update::Advisories(progress));
-                    }
-                    return loaded.map(Some).map_err(|error| ScanError::Internal(error.to_string()));
-                }
-            }
-        }
+        schedule: config.schedule.clone(),
     }
 }
 

@@ -33,7 +33,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "sbom", "severity"]),
-    ("records", &["coverage", "report"]),
+    ("records", &["cluster", "coverage", "report"]),
     ("find", &["advisories", "cache", "finding", "image", "package", "report", "sbom", "severity", "workload"]),
     ("database", &["advisories", "image", "mirror", "registry"]),
     ("documents", &["advisories", "coverage", "report", "sbom"]),
@@ -83,8 +83,8 @@ const MODULES: &[(&str, &[&str])] = &[
 /// Large crates and the modules that may name them: everything else knows neither the cluster, nor the network, nor
 /// the terminal.
 const CRATES: &[(&str, &[&str])] = &[
-    ("kube", &["cache", "cluster", "job"]),
-    ("k8s_openapi", &["cache", "cluster", "job"]),
+    ("kube", &["cache", "cluster", "job", "records"]),
+    ("k8s_openapi", &["cache", "cluster", "job", "records"]),
     ("reqwest", &["mirror", "registry"]),
     (
         "tokio",

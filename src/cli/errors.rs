@@ -10,6 +10,8 @@ use super::match_sbom::FileError;
 use super::reports::ReportError;
 use super::rules::RuleError;
 use super::sbom::SbomError;
+use super::scans::WhichError;
+use super::stop::StopError;
 use crate::cache::CacheError;
 use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
 use crate::database::DatabaseError;
@@ -121,6 +123,37 @@ impl From<ConnectError> for Explained {
                 .hint("name one with --kubeconfig FILE or in KUBECONFIG; in a pod its service account serves"),
             ConnectError::Kubeconfig { .. } => explained.hint("see what is in it: kubectl config view"),
             _ => explained,
+        }
+    }
+}
+
+impl From<ApiError> for Explained {
+    fn from(error: ApiError) -> Self {
+        api_hint(&error).into_iter().fold(Self::of(&error), Self::hint)
+    }
+}
+
+impl From<CleanUpError> for Explained {
+    fn from(error: CleanUpError) -> Self {
+        match error {
+            CleanUpError::Api(error) => error.into(),
+            CleanUpError::Left(_) => Self::of(&error).hint("it ends by itself; or again: kubectl clarity stop"),
+        }
+    }
+}
+
+impl From<WhichError> for Explained {
+    fn from(error: WhichError) -> Self {
+        Self::of(&error).hint("see which there are: kubectl clarity status")
+    }
+}
+
+impl From<StopError> for Explained {
+    fn from(error: StopError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            StopError::Which(_) => explained.hint("name one, or stop them all: kubectl clarity stop --all"),
+            StopError::OfAnother { .. } => explained.hint("if it is meant: --yes"),
         }
     }
 }
@@ -290,7 +323,9 @@ impl Explained {
                 explained.hint(format!("see what runs there: kubectl get pods -n {namespace}"))
             }
             ScanError::Advisories(_) | ScanError::Random(_) | ScanError::Internal(_) => explained,
-            ScanError::Interrupted { .. } => Self { exit: Exit::Interrupted, ..explained },
+            ScanError::Interrupted { .. } | ScanError::Stopped { .. } => {
+                Self { exit: Exit::Interrupted, ..explained }
+            }
             ScanError::NotRemoved { scan, namespaces, source } => {
                 let explained = Self { exit: Exit::Interrupted, ..explained };
                 let explained = match source {

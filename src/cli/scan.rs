@@ -15,8 +15,8 @@ use super::result::ResultArgs;
 use super::ui::{self, Progress};
 use crate::cluster::{self, Connection, Scope};
 use crate::plan::Read;
-use crate::records::Origin;
-use crate::scan::{CachePods, KeepJobs, Pods, ReadConfig, ScanConfig, scan};
+use crate::records::{Origin, SharedRecords};
+use crate::scan::{CachePods, KeepJobs, Pods, ReadConfig, ScanConfig, scan, state_namespace};
 use crate::workload::WorkloadRef;
 
 /// Flags of `scan`.
@@ -173,6 +173,8 @@ impl ReadArgs {
             },
             refresh,
             pods: if no_pods { Pods::None } else { Pods::Start },
+            id: None,
+            schedule: None,
         })
     }
 }
@@ -195,9 +197,19 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     progress.end();
     let report = result.map_err(|error| Explained::of_scan(&error, &connection.server))?;
     // Whole, whatever is shown of it, and before the rules of today are applied.
-    let origin = Origin { who: Some(connection.requester.clone()), server: Some(connection.server.clone()) };
+    let origin = Origin {
+        who: Some(connection.requester.clone()),
+        server: Some(connection.server.clone()),
+        schedule: None,
+    };
     if let Some(folder) = records {
-        reports::keep(&report, origin, &folder);
+        reports::keep(&report, origin.clone(), &folder);
+    }
+    if let Some(namespace) = state_namespace(&connection, &config.reading).await {
+        let records = SharedRecords::new(&connection.client, &namespace);
+        if let Err(why) = reports::share(&report, origin, &records).await {
+            ui::say(&format!("note: no record was kept in {}: {why}", records.place()));
+        }
     }
     place.show(report)
 }

@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION};
-use crate::cluster::{NAME, SCAN_LABEL};
+use crate::cluster::{NAME, SCAN_LABEL, SCHEDULE_LABEL};
 use crate::facts;
 use crate::plan::Place;
 use crate::wire::TaskImage;
@@ -82,6 +82,8 @@ pub struct JobSettings {
     pub requester: String,
     /// Scope, for the annotation.
     pub scope: String,
+    /// The schedule that the scan belongs to.
+    pub schedule: Option<String>,
 }
 
 /// One pod's work.
@@ -157,11 +159,13 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
 
 /// Labels of everything that a scan creates.
 pub(super) fn labels(settings: &JobSettings) -> BTreeMap<String, String> {
-    BTreeMap::from([
+    let labels = [
         ("app.kubernetes.io/name".to_owned(), NAME.to_owned()),
         ("app.kubernetes.io/managed-by".to_owned(), NAME.to_owned()),
         (SCAN_LABEL.to_owned(), settings.scan.clone()),
-    ])
+    ];
+    let schedule = settings.schedule.iter().map(|name| (SCHEDULE_LABEL.to_owned(), name.clone()));
+    labels.into_iter().chain(schedule).collect()
 }
 
 /// Labels of the pod of a Job.

@@ -12,6 +12,11 @@ use crate::report::ReadBy;
 use crate::sbom::cyclonedx;
 use crate::wire::{Outcome, Wanted};
 
+/// An image was mounted.
+pub(super) const VOLUME: &str = "volume";
+/// An image was streamed.
+pub(super) const STREAM: &str = "stream";
+
 /// An image that need not be read.
 pub(super) struct Recalled {
     /// One per target of the plan; none if it has to be read.
@@ -20,12 +25,36 @@ pub(super) struct Recalled {
     pub(super) notes: Vec<String>,
 }
 
-/// What an image is kept under; none if its digest is not known beforehand.
-fn key(target: &Target) -> Option<ImageKey> {
-    let Wanted::Manifest(digest) = &target.wanted else { return None };
-    // Where nodes may not be read, a scanner pod reads what its own platform runs.
-    let platform = target.platform.clone().unwrap_or_else(Platform::of_this_program);
-    Some(ImageKey { digest: digest.clone(), platform })
+/// An image as it was asked for.
+pub(super) struct Asked<'a> {
+    pub(super) reference: &'a Reference,
+    pub(super) wanted: &'a Wanted,
+    pub(super) platform: Option<&'a Platform>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(target: &'a Target) -> Self {
+        Self { reference: &target.reference, wanted: &target.wanted, platform: target.platform.as_ref() }
+    }
+
+    /// The platform of its node. Where nodes may not be read, a scanner pod reads what its own platform runs.
+    fn platform(&self) -> Platform {
+        self.platform.cloned().unwrap_or_else(Platform::of_this_program)
+    }
+
+    /// What it is kept under; none if its digest is not known beforehand.
+    fn key(&self) -> Option<ImageKey> {
+        let Wanted::Manifest(digest) = self.wanted else { return None };
+        Some(ImageKey { digest: digest.clone(), platform: self.platform() })
+    }
+
+    /// The platform that it is kept under: as the node has it, if it is that which was read. An index may say more of it, such
+    /// as the variant, which would not be known when it is looked up.
+    fn platform_of(&self, read: &Platform) -> Platform {
+        let asked = self.platform();
+        let is_same = (&asked.os, &asked.architecture) == (&read.os, &read.architecture);
+        if is_same { asked } else { read.clone() }
+    }
 }
 
 impl Recalled {
@@ -38,7 +67,7 @@ impl Recalled {
 /// Keeps what was read now; gives what a person should know. Who refreshes means to replace what is there.
 pub(super) async fn keep(cache: &Cache, plan: &ScanPlan, ends: &[ImageResult], refresh: bool) -> Vec<String> {
     let entry = |(target, end): (&Target, &ImageResult)| match end {
-        ImageResult::Read(outcome, whole, by) => entry(target, outcome, whole, by),
+        ImageResult::Read(outcome, whole, by) => entry(&Asked::of(target), outcome, whole, reader(by)),
         ImageResult::Recalled(..) | ImageResult::Failed(_) | ImageResult::Skipped(_) => None,
     };
     let entries: Vec<Entry> = plan.targets.iter().zip(ends).filter_map(entry).collect();
@@ -55,7 +84,7 @@ pub(super) async fn keep(cache: &Cache, plan: &ScanPlan, ends: &[ImageResult], r
 
 /// Asks the cache for every target.
 pub(super) async fn recall(cache: &Cache, plan: &ScanPlan) -> Recalled {
-    let keys: Vec<Option<ImageKey>> = plan.targets.iter().map(key).collect();
+    let keys: Vec<Option<ImageKey>> = plan.targets.iter().map(|target| Asked::of(target).key()).collect();
     let wanted: Vec<ImageKey> = keys.iter().flatten().cloned().collect();
     let Got { entries, mut notes } = cache.get(&wanted, Some(&packages::analysers())).await;
     let image = |key: Option<ImageKey>| {
@@ -73,32 +102,21 @@ pub(super) async fn recall(cache: &Cache, plan: &ScanPlan) -> Recalled {
     Recalled { images, notes }
 }
 
-/// The platform that an image is kept under: as the node has it, if it is that which was read. An index may say more
-/// of it, such as the variant, which would not be known when it is looked up.
-fn platform_of(target: &Target, read: &Platform) -> Platform {
-    let asked = target.platform.clone().unwrap_or_else(Platform::of_this_program);
-    let is_same = (&asked.os, &asked.architecture) == (&read.os, &read.architecture);
-    if is_same { asked } else { read.clone() }
-}
-
 /// What is kept of an image that was read now: only what is whole, and exactly what runs.
-fn entry(target: &Target, outcome: &Outcome, whole: &Whole, by: &ReadBy) -> Option<Entry> {
+pub(super) fn entry(asked: &Asked<'_>, outcome: &Outcome, whole: &Whole, reader: &str) -> Option<Entry> {
     if outcome.approximate.is_some() || outcome.partial.is_some() {
         return None;
     }
-    let Wanted::Manifest(digest) = &target.wanted else { return None };
+    let Wanted::Manifest(digest) = asked.wanted else { return None };
     let now = Timestamp::now();
     let now = now.round(jiff::Unit::Second).unwrap_or(now);
     let about = About {
-        key: ImageKey { digest: digest.clone(), platform: platform_of(target, &outcome.platform) },
+        key: ImageKey { digest: digest.clone(), platform: asked.platform_of(&outcome.platform) },
         manifest: outcome.manifest.clone(),
         config: outcome.config.clone(),
         // With the tag, by which people know it.
-        reference: Reference { digest: Some(digest.clone()), ..target.reference.clone() },
-        reader: match by {
-            ReadBy::Volume { .. } => "volume".to_owned(),
-            ReadBy::Stream | ReadBy::Cache { .. } => "stream".to_owned(),
-        },
+        reference: Reference { digest: Some(digest.clone()), ..asked.reference.clone() },
+        reader: reader.to_owned(),
         generator: format!("{} {}", cluster::NAME, crate::VERSION),
         analysers: whole.analysers.clone()?,
         packages: whole.sbom.packages.len(),
@@ -108,4 +126,12 @@ fn entry(target: &Target, outcome: &Outcome, whole: &Whole, by: &ReadBy) -> Opti
         used: now,
     };
     Some(Entry { about, document: whole.document.clone() })
+}
+
+/// How an image was read, in a word.
+fn reader(by: &ReadBy) -> &'static str {
+    match by {
+        ReadBy::Volume { .. } => VOLUME,
+        ReadBy::Stream | ReadBy::Cache { .. } => STREAM,
+    }
 }

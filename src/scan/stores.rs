@@ -60,26 +60,20 @@ pub(super) async fn cache_for(
     settings: &JobSettings,
     notes: &mut Vec<String>,
 ) -> Cache {
-    let CacheConfig { local, shared, state_namespace } = &config.cache;
+    let CacheConfig { local, shared, state_namespace: _ } = &config.cache;
     let local = local.as_deref().map(LocalStore::at);
-    let own = config.scope.namespace.as_deref().filter(|_| *shared == Shared::Always);
-    let namespace = match shared {
-        Shared::Never => None,
-        Shared::Claim(claim) if config.pods == Pods::None => {
-            notes.push(format!(
-                "what is kept on the volume of claim {} in namespace {} is not looked at: that takes a pod",
-                claim.name, claim.namespace
-            ));
-            None
-        }
-        Shared::Claim(claim) => {
+    if let Shared::Claim(claim) = shared {
+        if config.pods != Pods::None {
             let store = volume::store(connection, claim.clone(), settings.clone());
             return Cache::new(local, Some(Box::new(store)));
         }
-        Shared::WherePrepared | Shared::Always => {
-            cache::state_namespace(&connection.client, state_namespace.as_deref(), own).await
-        }
-    };
+        notes.push(format!(
+            "what is kept on the volume of claim {} in namespace {} is not looked at: that takes a pod",
+            claim.name, claim.namespace
+        ));
+        return Cache::new(local, None);
+    }
+    let namespace = state_namespace(connection, config).await;
     if *shared == Shared::Always && namespace.is_none() {
         notes.push(format!(
             "what is read is kept on this machine only: there is no namespace {} (or name one: --state-namespace)",
@@ -90,4 +84,17 @@ pub(super) async fn cache_for(
         Box::new(ConfigMapStore::new(&connection.client, &namespace, cache::BUDGET)) as Box<dyn Store>
     });
     Cache::new(local, store)
+}
+
+/// The namespace in which ConfigMaps are kept that are shared, if they are.
+pub async fn state_namespace(connection: &Connection, config: &ReadConfig) -> Option<String> {
+    let CacheConfig { local: _, shared, state_namespace } = &config.cache;
+    let own = config.scope.namespace.as_deref().filter(|_| *shared == Shared::Always);
+    let named = match shared {
+        Shared::Never => return None,
+        // The namespace that is named is that of the claim. A volume has no records of scans.
+        Shared::Claim(_) => None,
+        Shared::WherePrepared | Shared::Always => state_namespace.as_deref(),
+    };
+    cache::state_namespace(&connection.client, named, own).await
 }

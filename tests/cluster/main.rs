@@ -28,6 +28,8 @@ mod registry;
 mod rescan;
 mod rights;
 mod scanner_image;
+mod scans;
+mod shared_records;
 mod shop;
 mod terminal;
 mod volume;

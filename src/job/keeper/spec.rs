@@ -157,6 +157,7 @@ mod tests {
             keep: false,
             requester: "ann".to_owned(),
             scope: "-n shop".to_owned(),
+            schedule: None,
         }
     }
 

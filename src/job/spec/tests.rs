@@ -18,6 +18,7 @@ fn settings() -> JobSettings {
         keep: false,
         requester: "ann".into(),
         scope: "-n shop".into(),
+        schedule: None,
     }
 }
 
