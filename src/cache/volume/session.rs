@@ -41,7 +41,8 @@ pub(super) enum LineError {
 pub(super) struct Session {
     line: Line,
     id: u64,
-    last: Instant,
+    /// When the pod spoke last.
+    pub(super) last: Instant,
 }
 
 impl Session {

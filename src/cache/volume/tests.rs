@@ -205,6 +205,19 @@ async fn line_that_breaks_at_any_place_is_taken_up_anew() {
     }
 }
 
+#[tokio::test]
+async fn pod_that_was_not_asked_for_long_is_taken_for_gone() {
+    let Place { store, opened, .. } = place(End::Serves);
+    store.put(&entry(1, "linux/amd64")).await.expect("kept");
+    let long_ago = tokio::time::Instant::now().checked_sub(session::IDLE).expect("it runs for longer");
+    store.state.lock().await.session.as_mut().expect("a line").last = long_ago;
+    store.touch(&[key(1, "linux/amd64")]).await.expect("noted");
+    assert_eq!(opened.load(Ordering::Relaxed), 1, "to say that something is used no other one is started");
+    let found = store.get(&[key(1, "linux/amd64")]).await.expect("asked");
+    assert_eq!((whole(&found).len(), opened.load(Ordering::Relaxed)), (1, 2));
+    assert!(store.used.lock().expect("no panic").is_empty(), "that was said to the new one");
+}
+
 /// A store whose other end sends these bytes, whatever it is asked.
 async fn with_answers(bytes: Vec<u8>) -> Result<Session, LineError> {
     let (ours, mut theirs) = duplex(64 << 10);
