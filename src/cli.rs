@@ -120,7 +120,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
         Command::Report(args) => report::run(*args, cli.access).await,
         Command::Diff(args) => diff::run(*args, cli.access).await,
-        Command::Sbom(args) => sbom::run(*args, cli.access).await,
+        Command::Sbom(args) => sbom::run(*args, cli.access, cli.verbosity).await,
         Command::Find(args) => find::run(*args, cli.access).await,
         Command::Db(args) => db::run(*args).await,
         Command::Cache(args) => cache::run(*args, cli.access).await,

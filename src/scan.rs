@@ -8,12 +8,12 @@ mod judge;
 mod known;
 mod ladder;
 mod preview;
+mod reading;
 mod recall;
 mod stores;
 mod tell;
 mod volume;
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -21,31 +21,21 @@ use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
 pub use harvest::{Harvest, ImageState, SeenImage, harvest};
-pub use known::{Known, KnownImage, known};
-pub use preview::{How, LeftOut, PlannedImage, Preview, preview};
+pub use known::{Known, KnownImage, known, read_packages};
+pub use preview::{How, LeftOut, PlannedImage, Preview, Pull, preview};
 pub use stores::{CacheConfig, Shared, open_cache, state_namespace};
 pub use volume::{CachePods, volume_store};
 
 use crate::advisories::caveats;
 use crate::advisories::matching::Texts;
-use crate::cache::Cache;
-use crate::cluster::{self, Connection, DiscoverError, Discovery, Scope};
+use crate::cluster::{self, Connection, DiscoverError, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
-use crate::facts::Facts;
-use crate::job::{self, CleanUpError, JobSettings};
-use crate::plan::{self, PlanOptions, Read, ScanPlan};
+use crate::job::CleanUpError;
+use crate::plan::Read;
 use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
 use assemble::Assembled;
-use coordinate::{Coordination, coordinate};
 use judge::{Judging, judge};
-use recall::{Recalled, keep, recall};
-use stores::cache_for;
-
-/// How long leaving things tidy may take after an interruption.
-const CLEAN_UP: Duration = Duration::from_secs(20);
-
-/// How long what is finished may take to be kept after an interruption.
-const KEEPING: Duration = Duration::from_secs(5);
+use reading::{WasRead, interrupted};
 
 /// Everything that a scan is told.
 #[derive(Clone, Debug)]
@@ -63,6 +53,8 @@ pub struct ScanConfig {
 pub struct ReadConfig {
     /// What is looked at.
     pub scope: Scope,
+    /// Only containers of this name.
+    pub container: Option<String>,
     /// Image that holds the scanner.
     pub scanner_image: String,
     /// Secret for pulling it, in every namespace that is scanned.
@@ -100,6 +92,7 @@ impl ReadConfig {
         let CachePods { scanner_image, scanner_pull_secret, service_account } = pods;
         Self {
             scope,
+            container: None,
             scanner_image,
             scanner_pull_secret,
             service_account,
@@ -227,55 +220,14 @@ pub async fn scan(
 ) -> Result<Report, ScanError> {
     let started = (Timestamp::now(), Instant::now());
     let stages = Stages::new(on);
-    let prepared = prepare(connection, &config.reading, stop, &|stage| stages.over(stage)).await?;
-    let Prepared { scan, discovery, facts, plan, cache, recalled, settings, mut notes } = prepared;
-    on(Update::Planned {
-        scan: scan.clone(),
-        containers: discovery.containers.len(),
-        images: plan.groups.iter().map(|group| group.images.len()).sum(),
-        cached: recalled.images.iter().flatten().count(),
-        jobs: plan.groups.len(),
-    });
-    let coordination = Coordination {
-        connection,
-        plan: &plan,
-        facts: &facts,
-        settings: &settings,
-        config: &config.reading,
-        stop,
-    };
-    let read = coordinate(&coordination, recalled.images, on).await;
-    stages.over("read images");
-    let keeping = keep(&cache, &plan, &read.ends, config.reading.refresh);
-    let mut namespaces = read.namespaces.clone();
-    namespaces.extend(config.reading.cache.namespace_of_pods());
-    if stop.is_cancelled() {
-        // What is finished need not be read again by the next scan.
-        let _ = tokio::time::timeout(KEEPING, keeping).await;
-        cache.close().await;
-        let interrupted = interrupted(connection, scan, namespaces).await;
-        return Err(match (interrupted, read.stopped_by) {
-            (ScanError::Interrupted { scan }, Some(by)) => ScanError::Stopped { scan, by },
-            (error, _) => error,
-        });
-    }
-    tokio::select! {
-        kept = keeping => notes.extend(kept),
-        () = stop.cancelled() => {
-            cache.close().await;
-            return Err(interrupted(connection, scan, namespaces).await);
-        }
-    }
-    notes.extend(cache.close().await);
-    stages.over("keep what was read");
-    // Only now may the Jobs go: until here, somebody else could still have taken from them what they had read.
-    let removing = tokio::spawn(coordinate::remove_finished(connection.client.clone(), read.finished));
+    let was_read = reading::read(connection, &config.reading, stop, on, &stages).await?;
+    let WasRead { scan, discovery, plan, reading: read, removing, mut notes } = was_read;
     let date = started.0.to_zoned(jiff::tz::TimeZone::UTC).date();
     let judging = Judging { discovery: &discovery, plan: &plan, ends: &read.ends, config, stop, date };
     let judged = judge(&judging, &stages).await;
     let unremoved = removing.await.unwrap_or_default();
     let Some((index, parts)) = judged? else {
-        return Err(interrupted(connection, scan, namespaces).await);
+        return Err(interrupted(connection, scan, read.namespaces).await);
     };
     notes.extend(read.notes);
     notes.extend(unremoved);
@@ -298,87 +250,6 @@ pub async fn scan(
         notes,
         filter: Filter::default(),
     })
-}
-
-/// All that is known before the first pod is started.
-struct Prepared {
-    scan: String,
-    discovery: Discovery,
-    facts: Facts,
-    plan: ScanPlan,
-    cache: Cache,
-    recalled: Recalled,
-    settings: JobSettings,
-    notes: Vec<String>,
-}
-
-async fn prepare(
-    connection: &Connection,
-    config: &ReadConfig,
-    stop: &CancellationToken,
-    over: &dyn Fn(&'static str),
-) -> Result<Prepared, ScanError> {
-    let scan = config.id.clone().map_or_else(new_id, Ok)?;
-    let mut discovery = tokio::select! {
-        () = stop.cancelled() => return Err(ScanError::Interrupted { scan }),
-        discovery = cluster::discover(&connection.client, &config.scope) => discovery?,
-    };
-    let facts = std::mem::take(&mut discovery.facts);
-    let options = PlanOptions { read: config.read, parallelism: config.parallelism, facts: &facts };
-    let mut plan = plan::plan(&discovery.containers, options);
-    over("discover and plan");
-    let mut notes = std::mem::take(&mut discovery.notes);
-    notes.extend(plan::drift(&discovery.containers));
-    let settings = settings(connection, config, &scan);
-    let cache = cache_for(connection, config, &settings, &mut notes).await;
-    let recalling =
-        async { if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan).await } };
-    // A volume takes a pod.
-    let recalled = tokio::select! {
-        recalled = recalling => Some(recalled),
-        () = stop.cancelled() => None,
-    };
-    let Some(mut recalled) = recalled else {
-        cache.close().await;
-        let namespaces = config.cache.namespace_of_pods().into_iter().collect();
-        return Err(interrupted(connection, scan, namespaces).await);
-    };
-    let is_left_out = |target: usize| config.pods != Pods::Start || recalled.images[target].is_some();
-    plan.leave_out(is_left_out, config.parallelism);
-    notes.append(&mut recalled.notes);
-    over("look into the cache");
-    Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
-}
-
-/// What all Jobs of a scan share.
-fn settings(connection: &Connection, config: &ReadConfig, scan: &str) -> JobSettings {
-    JobSettings {
-        scan: scan.to_owned(),
-        scanner_image: config.scanner_image.clone(),
-        scanner_pull_secret: config.scanner_pull_secret.clone(),
-        service_account: config.service_account.clone(),
-        registry_ca: config.registry_ca.clone(),
-        keep: config.keep_jobs != KeepJobs::Never,
-        requester: connection.requester.clone(),
-        scope: config.scope.in_words(),
-        schedule: config.schedule.clone(),
-    }
-}
-
-/// Removes what an interrupted scan created.
-async fn interrupted(connection: &Connection, scan: String, namespaces: BTreeSet<String>) -> ScanError {
-    match job::remove_scan(&connection.client, &scan, &namespaces, CLEAN_UP).await {
-        Ok(()) => ScanError::Interrupted { scan },
-        Err(source) => ScanError::NotRemoved { scan, namespaces: namespaces.into_iter().collect(), source },
-    }
-}
-
-/// Ten characters that no other scan has: 50 random bits in Crockford's base 32 without vowels' look-alikes.
-fn new_id() -> Result<String, ScanError> {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let mut random = [0_u8; 10];
-    getrandom::fill(&mut random).map_err(|error| ScanError::Random(error.to_string()))?;
-    Ok(random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
 }
 
 /// Tells how long each stage took.

@@ -6,6 +6,7 @@ mod image;
 pub mod keep;
 mod memory;
 mod mount;
+mod registered;
 pub mod run;
 
 use std::io::{self, Write};

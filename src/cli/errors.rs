@@ -224,10 +224,13 @@ impl From<SbomError> for Explained {
             SbomError::Several { .. } => explained.hint("choose one: -c CONTAINER"),
             SbomError::Unread { target, namespace, .. } => {
                 let namespace = namespace.as_ref().map(|name| format!(" -n {name}")).unwrap_or_default();
-                explained.hint(format!("kubectl clarity scan {target}{namespace}"))
+                explained.hint(format!(
+                    "let a pod read it: kubectl clarity sbom {target}{namespace}, without --no-pods"
+                ))
             }
             SbomError::Unknown(_) => explained.hint("see what was read: kubectl clarity cache list"),
-            SbomError::NoContainer { .. } | SbomError::Cache(_) => explained,
+            SbomError::NotRead { .. } => explained.hint("see what was tried with -v 1"),
+            SbomError::NoContainer { .. } | SbomError::LeftOut { .. } | SbomError::Cache(_) => explained,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::access::AccessArgs;
 use super::database::{AdvisoriesArgs, TransportArgs};
 use super::errors::Explained;
 use super::kept::{KeptArgs, ScannerArgs};
+use super::plan;
 use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
 use super::ui::{self, Progress};
@@ -34,6 +35,9 @@ pub(super) struct ScanArgs {
     transport: TransportArgs,
     #[command(flatten)]
     records: RecordsArgs,
+    /// Say what would be read, how and where, as `plan` does; create nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// What is looked at.
@@ -140,19 +144,19 @@ impl ScopeArgs {
 }
 
 impl ReadArgs {
+    /// Whether no pods are started.
+    pub(super) fn starts_no_pods(&self) -> bool {
+        self.no_pods
+    }
+
     /// Everything that decides what is read, and how.
-    pub(super) fn complete(
-        self,
-        scope: ScopeArgs,
-        registry_ca: Option<String>,
-        connection: &Connection,
-    ) -> Result<ReadConfig, Explained> {
+    pub(super) fn complete(self, scope: Scope, registry_ca: Option<String>) -> Result<ReadConfig, Explained> {
         let Self { timeout, read, parallelism, max_memory, scanner, kept, refresh, no_pods, keep_jobs } = self;
         let CachePods { scanner_image, scanner_pull_secret, service_account } = scanner.complete();
-        let scope = scope.complete(connection);
         Ok(ReadConfig {
             cache: kept.complete(&scope)?,
             scope,
+            container: None,
             scanner_image,
             scanner_pull_secret,
             service_account,
@@ -181,14 +185,22 @@ impl ReadArgs {
 
 /// Completes the flags and runs the scan.
 pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
-    let ScanArgs { scope, result, advisories, reading, transport, records } = args;
+    let ScanArgs { scope, result, advisories, reading, transport, records, dry_run } = args;
     let registry_ca = transport.certificates()?;
+    if dry_run {
+        let place = result.open()?;
+        let connection = cluster::connect(&access.complete()).await?;
+        let preview =
+            plan::look(&connection, &reading.complete(scope.complete(&connection), registry_ca)?).await?;
+        place.write(|| plan::json(&preview), |options| plan::table(&preview, *options))?;
+        return Ok(plan::verdict(&preview));
+    }
     let advisories = advisories.complete(transport)?;
     let place = result.open()?;
     // Without a home folder there is none for records either, and a scan does not need one.
     let records = records.folder().ok();
     let connection = cluster::connect(&access.complete()).await?;
-    let reading = reading.complete(scope, registry_ca, &connection)?;
+    let reading = reading.complete(scope.complete(&connection), registry_ca)?;
     let config = ScanConfig { reading, advisories, texts: place.texts() };
     let stop = CancellationToken::new();
     ui::stop_on_signal(stop.clone());

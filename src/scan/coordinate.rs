@@ -22,7 +22,7 @@ use crate::sbom::{Document, Sbom, cyclonedx};
 use crate::wire::{DocumentName, TaskImage};
 
 /// Why an image is not read by a scan that starts no pods.
-const NO_PODS: &str = "its SBOM is not in the cache, and no pods are started (--no-pods)";
+pub(super) const NO_PODS: &str = "its SBOM is not in the cache, and no pods are started (--no-pods)";
 
 /// Time that a pod must have to be worth its start.
 const LEAST: Duration = Duration::from_secs(5);
@@ -357,8 +357,10 @@ pub(super) fn planned_jobs(with: &Coordination<'_>) -> Vec<Job> {
 fn desired(with: &Coordination<'_>, work: &Work, user: User, number: usize, left: Duration) -> Job {
     let images = work.images.iter().map(|(target, route)| {
         let target = &with.plan.targets[*target];
+        let reference = target.routes[*route].reference.clone();
         TaskImage {
-            reference: target.routes[*route].reference.clone(),
+            others: target.others(&work.place, &reference),
+            reference,
             wanted: target.wanted.clone(),
             platform: target.platform.clone(),
             mount: None,

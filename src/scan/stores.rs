@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Pods, ReadConfig, ScanError, new_id, settings, volume};
+use super::reading::{new_id, settings};
+use super::{Pods, ReadConfig, ScanError, volume};
 use crate::cache::{self, Cache, ConfigMapStore, LocalStore, Store};
 use crate::cluster::Connection;
 use crate::job::{Claim, JobSettings};

@@ -3,7 +3,8 @@
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::{ReadConfig, ScanError, new_id, settings};
+use super::reading::{new_id, settings};
+use super::{ReadConfig, ScanError};
 use crate::cache::{CacheError, Line, Opening, VolumeStore, Way};
 use crate::cluster::{Connection, Scope};
 use crate::job::{Claim, JobSettings, Keeper, KeeperError};

@@ -27,6 +27,7 @@ fn task(images: usize) -> PodTask {
         reference: "registry.test/shop/cart:1".parse().expect("valid"),
         wanted: Wanted::Manifest(Digest::of(&[n])),
         platform: None,
+        others: Vec::new(),
         mount: None,
     };
     PodTask {
