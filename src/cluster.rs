@@ -12,7 +12,7 @@ pub use connect::{Access, ConnectError, Connection, connect};
 pub use discovery::{DiscoverError, Discovery, Scope, discover};
 pub use kube::Client;
 pub use refusal::{ApiError, Refusal};
-pub use rights::{Right, missing_rights};
+pub use rights::{Right, missing_for_attach, missing_rights};
 
 /// Value of `app.kubernetes.io/name` and `app.kubernetes.io/managed-by` on everything that is created.
 pub const NAME: &str = "kubectl-clarity";

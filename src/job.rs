@@ -3,6 +3,7 @@
 mod clean_up;
 mod configs;
 mod follow;
+mod keeper;
 mod logs;
 mod mounts;
 mod problem;
@@ -16,6 +17,7 @@ pub use k8s_openapi::api::batch::v1::Job;
 
 pub use follow::create;
 pub use follow::{GroupEnd, ImageEnd, Progress, follow};
+pub use keeper::{Attached, Claim, Keeper, KeeperError};
 pub use problem::Problem;
 pub use seen::{Heard, JobState, SeenJob, SeenScan, hear, mark_stopped, seen_scans};
 pub use spec::{Distrust, JobSettings, PodTask, User, desired_job};
@@ -25,6 +27,9 @@ pub const CONTAINER: &str = "scan";
 
 /// Name of the container that asks registries for the configs of mounted images.
 pub const CONFIG_CONTAINER: &str = "config";
+
+/// Name of the container that keeps what was read on a volume.
+pub const CACHE_CONTAINER: &str = "cache";
 
 /// The program in the scanner's image.
 pub const SCANNER: &str = "/clarity-scan";

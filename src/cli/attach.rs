@@ -104,7 +104,7 @@ pub(super) async fn run(args: AttachArgs, access: AccessArgs, verbosity: u8) -> 
     let entries = watching.until_over(&scan).await?;
     // The names of its Jobs are needed for what is left to be done.
     remove_scan(&connection.client, &scan.id, &scan.namespaces(), CLEAN_UP).await?;
-    let reading = reading.complete(scope, registry_ca);
+    let reading = reading.complete(scope, registry_ca)?;
     let reading = ReadConfig { id: Some(scan.id), schedule: scan.schedule, known: entries, ..reading };
     let config = ScanConfig { reading, advisories, texts: place.texts() };
     let report: Report = scanned(&connection, &config, verbosity).await?;

@@ -10,7 +10,7 @@ use crate::cluster::{Connection, Scope};
 use crate::plan::Read;
 use crate::report::text::plural;
 use crate::runner::{self, RunnerSettings, SERVICE_ACCOUNT, service_account_exists};
-use crate::scan::{Detached, KeepJobs, Pods, ReadConfig, detach, state_namespace};
+use crate::scan::{Detached, KeepJobs, Pods, ReadConfig, Shared, detach, state_namespace};
 
 /// Flags about a scan that nobody waits for.
 #[derive(Debug, Args)]
@@ -30,6 +30,9 @@ pub(super) enum DetachError {
     /// Nowhere to run, and nowhere to leave a result.
     #[error("a detached scan of all namespaces needs a namespace for its runner and its record")]
     NoNamespace,
+    /// A runner shares what it reads in ConfigMaps.
+    #[error("a detached scan leaves its record and what it reads in ConfigMaps, not on a volume")]
+    Volume,
     /// The ServiceAccount is not there.
     #[error("there is no ServiceAccount {name} in namespace {namespace:?}")]
     NoServiceAccount {
@@ -48,6 +51,9 @@ pub(super) async fn run(
     more: Vec<String>,
 ) -> Result<Exit, Explained> {
     let DetachArgs { detach: _, runner: named } = args;
+    if matches!(config.cache.shared, Shared::Claim(_)) {
+        return Err(DetachError::Volume.into());
+    }
     let client = &connection.client;
     // A record is what a detached scan is for: without a place that somebody has prepared it lies beside what is scanned.
     let own = config.scope.namespace.clone();
@@ -192,6 +198,7 @@ pub(super) fn hint(error: &DetachError) -> String {
         DetachError::NoNamespace => {
             format!("name one with --state-namespace NAME, or make the namespace {STATE_NAMESPACE}")
         }
+        DetachError::Volume => "--cache configmap".to_owned(),
         DetachError::NoServiceAccount { namespace, .. } => {
             format!("see which there are: kubectl get serviceaccounts -n {namespace}")
         }

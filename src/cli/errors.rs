@@ -202,7 +202,7 @@ impl From<CacheError> for Explained {
         let explained = Self::of(&error);
         match &error {
             CacheError::Api(api) => api_hint(api).into_iter().fold(explained, Self::hint),
-            CacheError::Read { .. } | CacheError::Write { .. } => explained,
+            CacheError::Open { .. } | CacheError::Read { .. } | CacheError::Write { .. } => explained,
         }
     }
 }

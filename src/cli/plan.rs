@@ -41,7 +41,7 @@ pub(super) async fn run(args: PlanArgs, access: AccessArgs) -> Result<Exit, Expl
     let PlanArgs { scope, output, reading, transport } = args;
     let registry_ca = transport.certificates()?;
     let connection = cluster::connect(&access.complete()).await?;
-    let config = reading.complete(scope.complete(&connection), registry_ca);
+    let config = reading.complete(scope.complete(&connection), registry_ca)?;
     let preview = look(&connection, &config).await?;
     let text = match output {
         Format::Table => {

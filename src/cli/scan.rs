@@ -10,7 +10,7 @@ use super::access::AccessArgs;
 use super::database::{AdvisoriesArgs, TransportArgs};
 use super::detach::{self, DetachArgs};
 use super::errors::Explained;
-use super::kept::KeptArgs;
+use super::kept::{KeptArgs, ScannerArgs};
 use super::plan;
 use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
@@ -20,11 +20,8 @@ use crate::plan::Read;
 use crate::records::{Folder, Origin, SharedRecords};
 use crate::report::Report;
 use crate::runner;
-use crate::scan::{KeepJobs, Pods, ReadConfig, ScanConfig, scan, state_namespace};
+use crate::scan::{CachePods, KeepJobs, Pods, ReadConfig, ScanConfig, scan, state_namespace};
 use crate::workload::WorkloadRef;
-
-/// The published scanner image of this version.
-const SCANNER_IMAGE: &str = concat!("ghcr.io/kubectl-clarity/scanner:v", env!("CARGO_PKG_VERSION"));
 
 /// Flags of `scan`.
 #[derive(Debug, Args)]
@@ -100,15 +97,8 @@ pub(super) struct ReadArgs {
     /// Most memory that a scanner pod is given for one large image, for example 1Gi
     #[arg(long, value_name = "QUANTITY", default_value = "1Gi", value_parser = memory)]
     max_memory: u64,
-    /// Image of the scanner
-    #[arg(long, value_name = "REF", default_value = SCANNER_IMAGE)]
-    scanner_image: String,
-    /// Secret with the credential for the scanner's image, in the namespaces that are scanned
-    #[arg(long, value_name = "NAME")]
-    scanner_pull_secret: Option<String>,
-    /// ServiceAccount of the scanner pods
-    #[arg(long, value_name = "NAME")]
-    service_account: Option<String>,
+    #[command(flatten)]
+    scanner: ScannerArgs,
     #[command(flatten)]
     kept: KeptArgs,
     /// Read again what was read before
@@ -181,21 +171,11 @@ impl ReadArgs {
     }
 
     /// Everything that decides what is read, and how.
-    pub(super) fn complete(self, scope: Scope, registry_ca: Option<String>) -> ReadConfig {
-        let Self {
-            timeout,
-            read,
-            parallelism,
-            max_memory,
-            scanner_image,
-            scanner_pull_secret,
-            service_account,
-            kept,
-            refresh,
-            no_pods,
-            keep_jobs,
-        } = self;
-        ReadConfig {
+    pub(super) fn complete(self, scope: Scope, registry_ca: Option<String>) -> Result<ReadConfig, Explained> {
+        let Self { timeout, read, parallelism, max_memory, scanner, kept, refresh, no_pods, keep_jobs } = self;
+        let CachePods { scanner_image, scanner_pull_secret, service_account } = scanner.complete();
+        Ok(ReadConfig {
+            cache: kept.complete(&scope)?,
             scope,
             container: None,
             scanner_image,
@@ -216,13 +196,12 @@ impl ReadArgs {
                 Keep::Failed => KeepJobs::Failed,
                 Keep::Always => KeepJobs::Always,
             },
-            cache: kept.complete(),
             refresh,
             pods: if no_pods { Pods::None } else { Pods::Start },
             id: None,
             schedule: None,
             known: Vec::new(),
-        }
+        })
     }
 }
 
@@ -234,14 +213,14 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
         let place = result.open()?;
         let connection = cluster::connect(&access.complete()).await?;
         let preview =
-            plan::look(&connection, &reading.complete(scope.complete(&connection), registry_ca)).await?;
+            plan::look(&connection, &reading.complete(scope.complete(&connection), registry_ca)?).await?;
         place.write(|| plan::json(&preview), |options| plan::table(&preview, *options))?;
         return Ok(plan::verdict(&preview));
     }
     if detaching.detach {
         let arguments = [advisories.arguments()?, transport.arguments()].concat();
         let connection = cluster::connect(&access.complete()).await?;
-        let reading = reading.complete(scope.complete(&connection), registry_ca);
+        let reading = reading.complete(scope.complete(&connection), registry_ca)?;
         return detach::run(detaching, &connection, reading, arguments).await;
     }
     let advisories = advisories.complete(transport)?;
@@ -249,7 +228,7 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     // Without a home folder there is none for records either, and a scan does not need one.
     let records = records.folder().ok();
     let mut connection = cluster::connect(&access.complete()).await?;
-    let mut reading = reading.complete(scope.complete(&connection), registry_ca);
+    let mut reading = reading.complete(scope.complete(&connection), registry_ca)?;
     let RunArgs { run, run_schedule, run_requester } = run;
     connection.requester = run_requester.unwrap_or(connection.requester);
     reading.id = run.as_deref().and_then(runner::scan_id);

@@ -9,7 +9,7 @@ use clap::Args;
 use super::Exit;
 use super::access::AccessArgs;
 use super::errors::Explained;
-use super::kept::KeptArgs;
+use super::kept::{KeptArgs, ScannerArgs};
 use super::scans::{self, Found, ScansArgs};
 use super::ui;
 use crate::cluster::{self, Connection, Scope};
@@ -37,6 +37,8 @@ pub(super) struct StopArgs {
     yes: bool,
     #[command(flatten)]
     kept: KeptArgs,
+    #[command(flatten)]
+    scanner: ScannerArgs,
 }
 
 /// A scan that is not stopped.
@@ -57,7 +59,7 @@ pub(super) enum StopError {
 
 /// Ends scans: what they have read is kept, and nothing of them is left.
 pub(super) async fn run(args: StopArgs, access: AccessArgs) -> Result<Exit, Explained> {
-    let StopArgs { id, all, scans, yes, kept } = args;
+    let StopArgs { id, all, scans, yes, kept, scanner } = args;
     let connection = cluster::connect(&access.complete()).await?;
     let seen = scans.look(&connection).await?;
     let meant = meant(id.as_deref(), all, seen, &connection)?;
@@ -69,7 +71,7 @@ pub(super) async fn run(args: StopArgs, access: AccessArgs) -> Result<Exit, Expl
         return Ok(Exit::Passed);
     }
     let scope = Scope { namespace: Some(connection.namespace.clone()), ..Scope::default() };
-    let config = ReadConfig::looking(scope, kept.complete());
+    let config = ReadConfig::looking(scope.clone(), kept.complete(&scope)?, scanner.complete());
     let mut exit = Exit::Passed;
     for scan in meant {
         if !yes && !scan.is_of(&connection) && !agree(&scan)? {
@@ -132,7 +134,9 @@ async fn stop(connection: &Connection, config: &ReadConfig, found: &Found) -> Re
     }
     let mut notes = harvest.notes.clone();
     let cache = open_cache(connection, config, &mut notes).await;
+    let cache = cache.map_err(|error| Explained::of_scan(&error, &connection.server))?;
     notes.extend(cache.put(&harvest.entries).await);
+    notes.extend(cache.close().await);
     if let Some(runner) = runner {
         // It removes what it has created, and keeps what it has read.
         runner::remove(client, runner, PATIENCE).await?;

@@ -36,3 +36,4 @@ mod shared_records;
 mod shop;
 mod tags;
 mod terminal;
+mod volume;
