@@ -28,6 +28,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("cluster", &["facts", "image", "workload"]),
     ("plan", &["coverage", "facts", "image", "wire", "workload"]),
     ("job", &["cluster", "facts", "image", "plan", "wire"]),
+    ("runner", &["cluster", "job"]),
     // what is kept of it
     ("cache", &["cluster", "image"]),
     // what it means
@@ -84,8 +85,8 @@ const MODULES: &[(&str, &[&str])] = &[
 /// Large crates and the modules that may name them: everything else knows neither the cluster, nor the network, nor
 /// the terminal.
 const CRATES: &[(&str, &[&str])] = &[
-    ("kube", &["cache", "cluster", "job", "records"]),
-    ("k8s_openapi", &["cache", "cluster", "job", "records"]),
+    ("kube", &["cache", "cluster", "job", "records", "runner"]),
+    ("k8s_openapi", &["cache", "cluster", "job", "records", "runner"]),
     ("reqwest", &["mirror", "registry"]),
     (
         "tokio",
@@ -99,6 +100,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "mirror",
             "part_file",
             "registry",
+            "runner",
             "scan",
             "worker",
         ],

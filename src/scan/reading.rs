@@ -27,7 +27,7 @@ pub(super) struct WasRead {
     pub(super) discovery: Discovery,
     pub(super) plan: ScanPlan,
     pub(super) reading: Reading,
-    /// Finished Jobs being removed; what a person should know of that.
+    /// The removal of its Jobs: why some stay.
     pub(super) removing: JoinHandle<Vec<String>>,
     /// What a person should know and was not told on the way.
     pub(super) notes: Vec<String>,
