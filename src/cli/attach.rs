@@ -99,7 +99,7 @@ pub(super) async fn run(args: AttachArgs, access: AccessArgs, verbosity: u8) -> 
         watching.until_recorded(&runner).await?;
         return place.show(recorded(&connection, &runner.scan, runner.state_namespace).await?);
     }
-    let scan = found.scan.ok_or_else(|| AttachError::Unknown(id))?;
+    let scan = found.scan.ok_or(AttachError::Unknown(id))?;
     let scope = scan.selection.clone().ok_or_else(|| AttachError::NoScope(scan.id.clone()))?;
     let entries = watching.until_over(&scan).await?;
     // The names of its Jobs are needed for what is left to be done.
@@ -141,7 +141,6 @@ impl Watching<'_> {
             }
             match now.map(|runner| runner.phase) {
                 Some(Phase::Active) => {}
-                Some(Phase::Done) => break shown.end(),
                 Some(Phase::Failed(why)) => {
                     shown.end();
                     for line in runner.last_words(&self.connection.client).await {
@@ -149,8 +148,8 @@ impl Watching<'_> {
                     }
                     return Err(AttachError::Runner { scan: runner.scan.clone(), why }.into());
                 }
-                // Somebody stopped it, or it was over long ago.
-                None => break shown.end(),
+                // Done, or somebody has stopped it.
+                Some(Phase::Done) | None => break shown.end(),
             }
             self.pause(&runner.scan).await?;
         }

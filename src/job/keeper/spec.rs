@@ -158,6 +158,7 @@ mod tests {
             requester: "ann".to_owned(),
             scope: "-n shop".to_owned(),
             schedule: None,
+            selection: "{}".to_owned(),
         }
     }
 
