@@ -25,7 +25,7 @@ use crate::cluster::ApiError;
 use crate::image::{Digest, ImageKey, Reference};
 
 pub use config_map::{BUDGET, ConfigMapStore, STATE_NAMESPACE, state_namespace};
-pub use layered::{Cache, Got};
+pub use layered::{Cache, Each, Got};
 pub use local::LocalStore;
 
 /// An entry is said to be used when that was last said so long ago: saying it costs a write.

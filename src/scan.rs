@@ -32,7 +32,7 @@ use crate::plan::{self, PlanOptions, Read, ScanPlan};
 use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
 use assemble::{Assembled, Assembly, assemble};
 use coordinate::{Coordination, coordinate};
-use recall::{Recalled, keep, recall};
+use recall::{Recall, Recalled, keep, recall};
 
 /// How long leaving things tidy may take after an interruption.
 const CLEAN_UP: Duration = Duration::from_secs(20);
@@ -228,7 +228,8 @@ pub async fn scan(
 ) -> Result<Report, ScanError> {
     let started = (Timestamp::now(), Instant::now());
     let stages = Stages::new(on);
-    let prepared = prepare(connection, &config.reading, stop, &|stage| stages.over(stage)).await?;
+    let prepared =
+        prepare(connection, &config.reading, Recall::Documents, stop, &|stage| stages.over(stage)).await?;
     let Prepared { scan, discovery, facts, plan, cache, recalled, settings, mut notes } = prepared;
     on(Update::Planned {
         scan: scan.clone(),
@@ -329,6 +330,7 @@ struct Prepared {
 async fn prepare(
     connection: &Connection,
     config: &ReadConfig,
+    wanted: Recall,
     stop: &CancellationToken,
     over: &dyn Fn(&'static str),
 ) -> Result<Prepared, ScanError> {
@@ -344,7 +346,8 @@ async fn prepare(
     let mut notes = std::mem::take(&mut discovery.notes);
     notes.extend(plan::drift(&discovery.containers));
     let cache = open_cache(connection, config, &mut notes).await;
-    let mut recalled = if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan).await };
+    let mut recalled =
+        if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan, wanted).await };
     let is_left_out = |target: usize| config.pods == Pods::None || recalled.images[target].is_some();
     plan.leave_out(is_left_out, config.parallelism);
     notes.append(&mut recalled.notes);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use tokio_util::sync::CancellationToken;
 
 use super::coordinate::ImageResult;
+use super::recall::Recall;
 use super::{Prepared, ReadConfig, ScanError, prepare};
 use crate::cache::About;
 use crate::cluster::Connection;
@@ -36,7 +37,7 @@ pub struct KnownImage {
 /// Looks at what runs, and into the cache.
 pub async fn known(connection: &Connection, config: &ReadConfig) -> Result<Known, ScanError> {
     let stop = CancellationToken::new();
-    let prepared = prepare(connection, config, &stop, &|_| {}).await?;
+    let prepared = prepare(connection, config, Recall::Documents, &stop, &|_| {}).await?;
     let Prepared { discovery, plan, recalled, notes, .. } = prepared;
     let mut images: Vec<KnownImage> = plan
         .targets

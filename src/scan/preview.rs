@@ -6,6 +6,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::coordinate::{Coordination, planned_jobs};
+use super::recall::Recall;
 use super::{Prepared, ReadConfig, ScanError, prepare};
 use crate::cluster::{self, Connection, Right};
 use crate::image::Platform;
@@ -77,7 +78,7 @@ pub struct LeftOut {
 /// Looks at everything that a scan would look at before it starts its first pod.
 pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Preview, ScanError> {
     let stop = CancellationToken::new();
-    let prepared = prepare(connection, config, &stop, &|_| {}).await?;
+    let prepared = prepare(connection, config, Recall::WhatIsThere, &stop, &|_| {}).await?;
     let Prepared { scan: _, discovery, facts, plan, recalled, settings, notes, cache: _ } = &prepared;
     let coordination = Coordination { connection, plan, facts, settings, config, stop: &stop };
     let jobs = planned_jobs(&coordination);
@@ -88,12 +89,16 @@ pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Pre
     for (number, group) in (1..).zip(&plan.groups) {
         numbers.extend(group.images.iter().map(|(target, _)| (*target, number)));
     }
+    let mut containers = vec![0_usize; plan.targets.len()];
+    for index in plan.containers.iter().flatten() {
+        containers[*index] += 1;
+    }
     let image = |(index, target): (usize, &Target)| PlannedImage {
         image: described(target),
         platform: target.platform.clone(),
         how: if recalled.images[index].is_some() { How::Cached } else { how(target) },
         job: numbers.get(&index).copied(),
-        containers: plan.containers.iter().filter(|planned| **planned == Ok(index)).count(),
+        containers: containers[index],
         obstacles: target.obstacles.clone(),
     };
     let left_out = discovery.containers.iter().zip(&plan.containers).filter_map(|(container, planned)| {
