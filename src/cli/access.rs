@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cluster::Access;
 
 /// Flags as kubectl has them.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Global flags")]
 pub(super) struct AccessArgs {
     /// Kubeconfig file to use instead of those of KUBECONFIG or ~/.kube/config

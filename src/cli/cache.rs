@@ -26,7 +26,7 @@ pub(super) struct CacheArgs {
 
 #[derive(Debug, Subcommand)]
 enum CacheCommand {
-    /// Say which images are there, how large and how old
+    /// Say which images are there, how large and when used; with -n or -A also which of those that run
     List(ListArgs),
     /// Remove what is not needed any more
     Prune(PruneArgs),
@@ -40,6 +40,9 @@ enum CacheCommand {
 
 #[derive(Debug, Args)]
 struct ListArgs {
+    /// Say of what runs in any namespace whether it is there; with -n of what runs in that one
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
     /// Form of the result
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
@@ -102,7 +105,13 @@ struct ImportArgs {
 
 pub(super) async fn run(args: CacheArgs, access: AccessArgs) -> Result<Exit, Explained> {
     match args.command {
-        CacheCommand::List(ListArgs { output, stores }) => list::run(output, &stores.open(access).await?).await,
+        CacheCommand::List(ListArgs { all_namespaces, output, stores }) => {
+            let running = match stores.scope(all_namespaces) {
+                Some(scope) => Some(list::running(scope, access.clone()).await?),
+                None => None,
+            };
+            list::run(output, running.as_deref(), &stores.open(access).await?).await
+        }
         CacheCommand::Prune(PruneArgs { older_than, keep_bytes, all, stores }) => {
             let rule = if all { prune::Rule::All } else { prune::Rule::Surplus { older_than, keep_bytes } };
             prune::run(rule, &stores.open(access).await?).await

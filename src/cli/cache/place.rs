@@ -6,7 +6,7 @@ use super::super::access::AccessArgs;
 use super::super::errors::Explained;
 use super::super::{kept, ui};
 use crate::cache::{BUDGET, CacheError, ConfigMapStore, LocalStore, Store, state_namespace};
-use crate::cluster;
+use crate::cluster::{self, Scope};
 
 /// Where what was read is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,12 @@ pub(super) struct Opened {
 }
 
 impl StoreArgs {
+    /// What of the cluster is meant, if anything is.
+    pub(super) fn scope(&self, all_namespaces: bool) -> Option<Scope> {
+        let namespace = self.namespace.clone();
+        (all_namespaces || namespace.is_some()).then(|| Scope { namespace, ..Scope::default() })
+    }
+
     /// The stores that are meant, that of this machine first.
     pub(super) async fn open(self, access: AccessArgs) -> Result<Vec<Opened>, Explained> {
         self.open_with(access, BUDGET).await
