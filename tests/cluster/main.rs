@@ -30,3 +30,5 @@ mod rights;
 mod scanner_image;
 mod shop;
 mod terminal;
+#[path = "../schemas/validator.rs"]
+mod validator;
