@@ -18,6 +18,9 @@ mod result;
 mod rules;
 mod sbom;
 mod scan;
+mod scans;
+mod status;
+mod stop;
 mod surroundings;
 mod transfer;
 mod ui;
@@ -49,6 +52,10 @@ enum Command {
     Scan(Box<scan::ScanArgs>),
     /// Say what a scan would read, how and where; create nothing
     Plan(Box<plan::PlanArgs>),
+    /// Say which scans run, and how far they are; from any machine
+    Status(Box<status::StatusArgs>),
+    /// End a scan: what it has read is kept, and nothing of it is left in the cluster
+    Stop(Box<stop::StopArgs>),
     /// Hold bills of materials in files against advisories; no cluster is needed
     Match(Box<match_sbom::MatchArgs>),
     /// Show what an earlier scan found, once more or in another form
@@ -108,10 +115,12 @@ async fn run(cli: Cli) -> Exit {
     let result = match cli.command {
         Command::Scan(args) => scan::run(*args, cli.access, cli.verbosity).await,
         Command::Plan(args) => plan::run(*args, cli.access).await,
+        Command::Status(args) => status::run(*args, cli.access).await,
+        Command::Stop(args) => stop::run(*args, cli.access).await,
         Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
-        Command::Report(args) => report::run(*args),
-        Command::Diff(args) => diff::run(*args),
-        Command::Sbom(args) => sbom::run(*args, cli.access).await,
+        Command::Report(args) => report::run(*args, cli.access).await,
+        Command::Diff(args) => diff::run(*args, cli.access).await,
+        Command::Sbom(args) => sbom::run(*args, cli.access, cli.verbosity).await,
         Command::Find(args) => find::run(*args, cli.access).await,
         Command::Db(args) => db::run(*args).await,
         Command::Cache(args) => cache::run(*args, cli.access).await,

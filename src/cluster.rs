@@ -1,13 +1,16 @@
 //! The cluster: a client for it, what is found in it, and its refusals in words.
 
+mod config_maps;
 mod connect;
 mod discovery;
 mod facts;
 mod refusal;
 mod rights;
 
+pub use config_maps::{ConfigMaps, KIND_LABEL, Owned, PART_BYTES};
 pub use connect::{Access, ConnectError, Connection, connect};
 pub use discovery::{DiscoverError, Discovery, Scope, discover};
+pub use kube::Client;
 pub use refusal::{ApiError, Refusal};
 pub use rights::{Right, missing_rights};
 
@@ -16,3 +19,6 @@ pub const NAME: &str = "kubectl-clarity";
 
 /// Label that holds the id of the scan that an object belongs to.
 pub const SCAN_LABEL: &str = "kubectl-clarity.io/scan";
+
+/// Label that holds the name of the schedule that an object belongs to.
+pub const SCHEDULE_LABEL: &str = "kubectl-clarity.io/schedule";

@@ -88,6 +88,7 @@ fn image(document: &Document, matches: Matches, today: Date) -> ImageReport {
         not_shown: 0,
         without_data: matches.without_data,
         end_of_life: sbom.distro.as_ref().and_then(|distro| end_of_life(distro, today)),
+        registry: Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::Platform;
+use crate::image::{Digest, Platform};
 
 /// Major and minor number of a Kubernetes version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +48,10 @@ pub struct Node {
     pub closed: Option<String>,
     /// Why it offers no user namespaces.
     pub without_user_namespaces: Option<String>,
+    /// Images that it has, by the digest of an index or manifest: bytes to pull, which are those of the manifest, the config and
+    /// the compressed layers. A kubelet lists the largest fifty; of runtimes that tell how much an image takes unpacked
+    /// there are none.
+    pub images: BTreeMap<Digest, u64>,
 }
 
 /// A taint of a node.
@@ -103,6 +107,13 @@ impl fmt::Display for Version {
     }
 }
 
+/// Whether the sizes that a kubelet lists with this container runtime are those of what is pulled. CRI-O and Docker tell what
+/// an image takes on their disk.
+#[must_use]
+pub fn tells_what_is_pulled(runtime: &str) -> bool {
+    runtime.starts_with("containerd://")
+}
+
 /// Why a node with this kubelet and container runtime (`containerd://2.1.4`) cannot mount images, if that is certain.
 #[must_use]
 pub fn without_image_volumes(kubelet: &str, runtime: &str) -> Option<String> {
@@ -122,6 +133,13 @@ impl Facts {
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Node> {
         self.nodes.get(name)
+    }
+
+    /// Bytes to pull of an image on a platform, if a node of it has the image and tells. Without a platform all nodes are asked.
+    #[must_use]
+    pub fn bytes_to_pull(&self, digest: &Digest, platform: Option<&Platform>) -> Option<u64> {
+        let same = |node: &&Node| platform.is_none_or(|platform| node.platform == *platform);
+        self.nodes.values().filter(same).find_map(|node| node.images.get(digest).copied())
     }
 
     /// Why Pod Security of a namespace does not admit user 0, not even in a user namespace, if that is certain.

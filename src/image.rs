@@ -3,6 +3,8 @@
 //! A kubelet may report another repository than the pod asked for, when both hold the same digest; credentials
 //! go by repository. So what is read is the repository of the pod spec with the digest of the status.
 
+pub mod registered;
+
 use std::fmt;
 use std::str::FromStr;
 

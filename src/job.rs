@@ -7,14 +7,17 @@ mod logs;
 mod mounts;
 mod problem;
 mod run;
+mod seen;
 mod spec;
 mod watch;
 
 pub use clean_up::{CleanUpError, delete, remove_scan};
 pub use k8s_openapi::api::batch::v1::Job;
 
+pub use follow::create;
 pub use follow::{GroupEnd, ImageEnd, Progress, follow};
 pub use problem::Problem;
+pub use seen::{Heard, JobState, SeenJob, SeenScan, hear, mark_stopped, seen_scans};
 pub use spec::{Distrust, JobSettings, PodTask, User, desired_job};
 
 /// Name of the container that reads images.
@@ -40,6 +43,12 @@ pub const REQUESTER_ANNOTATION: &str = "kubectl-clarity.io/requester";
 
 /// Annotation of a Job: the scope of the scan in words of the command line.
 pub const SCOPE_ANNOTATION: &str = "kubectl-clarity.io/scope";
+
+/// Annotation of a Job: the scope of the scan for programs, so that any machine can take it up again.
+pub const SELECTION_ANNOTATION: &str = "kubectl-clarity.io/selection";
+
+/// Annotation of a Job that is about to be deleted: who has stopped the scan. Whoever follows it starts no other one.
+pub const STOPPED_ANNOTATION: &str = "kubectl-clarity.io/stopped-by";
 
 /// Memory of a scanner pod in bytes, unless an image needs more.
 pub const MEMORY: u64 = 256 << 20;

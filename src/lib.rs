@@ -25,6 +25,8 @@
 //! report              one Report, less what is ignored -> table, json
 //! ```
 //!
+//! A scan may also be run by a [`runner`], in a pod, when nobody waits for it.
+//!
 //! What was read of an image goes into the [`cache`] and is asked for there before the next plan is carried out: an image is read
 //! once. Reports are kept as [`records`].
 //!
@@ -73,6 +75,7 @@ pub mod plan;
 pub mod records;
 pub mod registry;
 pub mod report;
+pub mod runner;
 pub mod sbom;
 pub mod scan;
 pub mod severity;

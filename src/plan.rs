@@ -10,7 +10,7 @@ pub use drift::drift;
 use crate::coverage::State;
 use crate::facts::{Facts, Toleration};
 use crate::image::{Platform, Reference, RuntimeImage};
-use crate::wire::Wanted;
+use crate::wire::{MAX_OTHERS, Wanted};
 use crate::workload::Container;
 
 /// Most images that one pod is given: what a lost pod costs stays small, and its log within budget.
@@ -201,6 +201,20 @@ fn group(targets: &[Target], parallelism: usize, is_left_out: impl Fn(usize) -> 
         }
     }
     groups
+}
+
+impl Target {
+    /// Other references by which pods run it that pull with the credentials of this place.
+    #[must_use]
+    pub fn others(&self, place: &Place, reference: &Reference) -> Vec<Reference> {
+        let has_credentials = |route: &&Route| {
+            (&route.place.namespace, &route.place.pull_secrets) == (&place.namespace, &place.pull_secrets)
+        };
+        let routes = self.routes.iter().filter(has_credentials);
+        let others: BTreeSet<&Reference> =
+            routes.map(|route| &route.reference).filter(|other| *other != reference).collect();
+        others.into_iter().take(MAX_OTHERS).cloned().collect()
+    }
 }
 
 impl Place {

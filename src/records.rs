@@ -2,15 +2,19 @@
 //!
 //! A record is the report as JSON in zstd, behind a skippable frame with its [`Header`]: a list reads only the headers, and
 //! `zstd -d` gives the report to anyone. Its name sorts by time and holds the id of the scan. [`Folder`] keeps records as
-//! files; what it finds there is not to be trusted, and one that is damaged is named.
+//! files, [`SharedRecords`] in a cluster; what they find there is not to be trusted, and one that is damaged is named.
 
+mod config_map;
+mod error;
 mod folder;
 mod form;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use folder::{Folder, Listed, RecordError};
+pub use config_map::SharedRecords;
+pub use error::RecordError;
+pub use folder::Folder;
 pub use form::{DamageError, decode, encode, read_header};
 
 use crate::coverage::Coverage;
@@ -40,6 +44,9 @@ pub struct Header {
     pub who: Option<String>,
     /// Address of the API server.
     pub server: Option<String>,
+    /// The schedule that made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// How many containers ended in each state.
     pub coverage: Coverage,
     /// Whether every container was read whole and held against advisories.
@@ -59,6 +66,8 @@ pub struct Origin {
     pub who: Option<String>,
     /// Address of the API server.
     pub server: Option<String>,
+    /// The schedule that made it.
+    pub schedule: Option<String>,
 }
 
 /// A report that cannot be kept.
@@ -83,7 +92,7 @@ impl Header {
         if !is_id(&scan.id) {
             return Err(HeaderError::Id(cut(&scan.id)));
         }
-        let Origin { who, server } = origin;
+        let Origin { who, server, schedule } = origin;
         Ok(Self {
             version: VERSION,
             id: scan.id.clone(),
@@ -91,6 +100,7 @@ impl Header {
             scope: scan.scope.clone(),
             who,
             server,
+            schedule,
             coverage: report.coverage(),
             complete: report.is_complete(),
             matched: report.advisories.source.is_some(),
@@ -128,6 +138,51 @@ impl Which {
         match text {
             "last" => Some(Self::Last),
             id => is_id(id).then(|| Self::Id(id.to_owned())),
+        }
+    }
+}
+
+/// What is named as a record is.
+#[derive(Debug)]
+pub enum Listed {
+    /// A record.
+    Record(Box<Header>),
+    /// Something else.
+    Damaged {
+        /// Name of the file, or of the object.
+        file: String,
+        /// Why.
+        why: DamageError,
+    },
+}
+
+/// The one of an id, or of an id that begins so, or the first one; they come with their ids, the newest first.
+fn choose<'a, T>(
+    which: &Which,
+    place: &str,
+    records: impl Iterator<Item = (T, &'a str)>,
+) -> Result<T, RecordError> {
+    let mut records: Vec<_> = records.collect();
+    let position = match which {
+        Which::Last if records.is_empty() => return Err(RecordError::None(place.to_owned())),
+        Which::Last => 0,
+        Which::Id(id) => match records.iter().position(|(_, own)| own == id) {
+            Some(position) => position,
+            None => begins(id, place, &records)?,
+        },
+    };
+    Ok(records.swap_remove(position).0)
+}
+
+/// The place of the only one whose id begins so.
+fn begins<T>(id: &str, place: &str, records: &[(T, &str)]) -> Result<usize, RecordError> {
+    let alike = records.iter().enumerate().filter(|(_, (_, own))| own.starts_with(id));
+    match alike.map(|(position, (_, own))| (position, *own)).collect::<Vec<_>>().as_slice() {
+        [(position, _)] => Ok(*position),
+        [] => Err(RecordError::Unknown { id: id.to_owned(), place: place.to_owned() }),
+        several => {
+            let scans = several.iter().map(|(_, id)| (*id).to_owned()).collect();
+            Err(RecordError::Ambiguous { id: id.to_owned(), scans })
         }
     }
 }

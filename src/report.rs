@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::coverage::{Coverage, State};
 use crate::finding::{AdvisoryInfo, EndOfLife, Finding};
+use crate::image::registered::Registered;
 use crate::image::{Digest, Platform, Reference};
 use crate::package::Distro;
 
@@ -112,6 +113,9 @@ pub struct ImageReport {
     /// That its release is no longer tracked, since when: "unknown", not "clean".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_of_life: Option<EndOfLife>,
+    /// What registries hold of it now, by the references of its pods. Nothing is known of an image that was not read now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registry: Vec<Registered>,
 }
 
 /// How an image was read.
@@ -150,6 +154,7 @@ impl ImageReport {
             not_shown: 0,
             without_data: Vec::new(),
             end_of_life: None,
+            registry: Vec::new(),
         }
     }
 }

@@ -3,42 +3,39 @@
 mod assemble;
 mod attempts;
 mod coordinate;
+mod detach;
+mod harvest;
+mod judge;
 mod known;
 mod ladder;
 mod preview;
+mod reading;
 mod recall;
 mod tell;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
-pub use known::{Known, KnownImage, known};
-pub use preview::{How, LeftOut, PlannedImage, Preview, preview};
+pub use detach::{Detached, detach};
+pub use harvest::{Harvest, ImageState, SeenImage, harvest};
+pub use known::{Known, KnownImage, known, read_packages};
+pub use preview::{How, LeftOut, PlannedImage, Preview, Pull, preview};
 
-use crate::advisories::matching::{self, Texts};
-use crate::advisories::{Index, Wanted, caveats};
-use crate::cache::{self, Cache, ConfigMapStore, LocalStore, Store};
-use crate::cluster::{self, Connection, DiscoverError, Discovery, Scope};
+use crate::advisories::caveats;
+use crate::advisories::matching::Texts;
+use crate::cache::{self, Cache, ConfigMapStore, Entry, LocalStore, Store};
+use crate::cluster::{self, ApiError, Connection, DiscoverError, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
-use crate::facts::Facts;
-use crate::job::{self, CleanUpError, JobSettings};
-use crate::plan::{self, PlanOptions, Read, ScanPlan};
+use crate::job::CleanUpError;
+use crate::plan::Read;
 use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
-use assemble::{Assembled, Assembly, assemble};
-use coordinate::{Coordination, coordinate};
-use recall::{Recall, Recalled, keep, recall};
-
-/// How long leaving things tidy may take after an interruption.
-const CLEAN_UP: Duration = Duration::from_secs(20);
-
-/// How long what is finished may take to be kept after an interruption.
-const KEEPING: Duration = Duration::from_secs(5);
+use assemble::Assembled;
+use judge::{Judging, judge};
+use reading::{WasRead, interrupted};
 
 /// Everything that a scan is told.
 #[derive(Clone, Debug)]
@@ -56,6 +53,8 @@ pub struct ScanConfig {
 pub struct ReadConfig {
     /// What is looked at.
     pub scope: Scope,
+    /// Only containers of this name.
+    pub container: Option<String>,
     /// Image that holds the scanner.
     pub scanner_image: String,
     /// Secret for pulling it, in every namespace that is scanned.
@@ -80,6 +79,12 @@ pub struct ReadConfig {
     pub refresh: bool,
     /// Whether scanner pods are started.
     pub pods: Pods,
+    /// The scan's id, where it is known beforehand; else it gets one.
+    pub id: Option<String>,
+    /// The schedule that it belongs to.
+    pub schedule: Option<String>,
+    /// What pods of the same scan have read before it was taken up again.
+    pub known: Vec<Entry>,
 }
 
 impl ReadConfig {
@@ -88,6 +93,7 @@ impl ReadConfig {
     pub fn looking(scope: Scope, cache: CacheConfig) -> Self {
         Self {
             scope,
+            container: None,
             scanner_image: String::new(),
             scanner_pull_secret: None,
             service_account: None,
@@ -100,6 +106,9 @@ impl ReadConfig {
             cache,
             refresh: false,
             pods: Pods::None,
+            id: None,
+            schedule: None,
+            known: Vec::new(),
         }
     }
 }
@@ -194,6 +203,12 @@ pub enum ScanError {
     /// The advisories cannot be read.
     #[error("cannot load the advisories")]
     Advisories(#[from] DatabaseError),
+    /// A Job of a scan that nobody waits for cannot be created.
+    #[error("cannot start the scan")]
+    Start(#[source] ApiError),
+    /// More Jobs than are started at once.
+    #[error("the scan needs {0} pods, and without a runner at most {1} are started at once")]
+    TooLarge(usize, usize),
     /// No randomness for an id.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
@@ -205,6 +220,14 @@ pub enum ScanError {
     Interrupted {
         /// The scan's id.
         scan: String,
+    },
+    /// Somebody stopped it from elsewhere. All that it created is removed.
+    #[error("scan {scan} was stopped by {by}; all that it created is removed")]
+    Stopped {
+        /// The scan's id.
+        scan: String,
+        /// Who, by their own account.
+        by: String,
     },
     /// The person stopped it, and something is still there.
     #[error("scan {scan} was interrupted, and not all that it created could be removed")]
@@ -228,72 +251,17 @@ pub async fn scan(
 ) -> Result<Report, ScanError> {
     let started = (Timestamp::now(), Instant::now());
     let stages = Stages::new(on);
-    let prepared =
-        prepare(connection, &config.reading, Recall::Documents, stop, &|stage| stages.over(stage)).await?;
-    let Prepared { scan, discovery, facts, plan, cache, recalled, settings, mut notes } = prepared;
-    on(Update::Planned {
-        scan: scan.clone(),
-        containers: discovery.containers.len(),
-        images: plan.groups.iter().map(|group| group.images.len()).sum(),
-        cached: recalled.images.iter().flatten().count(),
-        jobs: plan.groups.len(),
-    });
-    let coordination = Coordination {
-        connection,
-        plan: &plan,
-        facts: &facts,
-        settings: &settings,
-        config: &config.reading,
-        stop,
-    };
-    let read = coordinate(&coordination, recalled.images, on).await;
-    stages.over("read images");
-    let keeping = keep(&cache, &plan, &read.ends, config.reading.refresh);
-    if stop.is_cancelled() {
-        // What is finished need not be read again by the next scan.
-        let _ = tokio::time::timeout(KEEPING, keeping).await;
-        return Err(interrupted(connection, scan, read.namespaces).await);
-    }
-    notes.extend(keeping.await);
-    stages.over("keep what was read");
-    let wanted = matching::wanted(read.sboms());
-    let loading = Loading { advisories: &config.advisories, wanted: &wanted, stop };
-    let Some(index) = loading
-        .run(on, |advisories, wanted, tell| async move { advisories.index(&wanted, &tell).await })
-        .await?
-    else {
+    let was_read = reading::read(connection, &config.reading, stop, on, &stages).await?;
+    let WasRead { scan, discovery, plan, reading: read, removing, mut notes } = was_read;
+    let date = started.0.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let judging = Judging { discovery: &discovery, plan: &plan, ends: &read.ends, config, stop, date };
+    let judged = judge(&judging, &stages).await;
+    let unremoved = removing.await.unwrap_or_default();
+    let Some((index, parts)) = judged? else {
         return Err(interrupted(connection, scan, read.namespaces).await);
     };
-    let mut index = index?;
-    stages.over("load advisories");
-    let today = started.0.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let assembled = |index: &Index| {
-        assemble(&Assembly {
-            containers: &discovery.containers,
-            plan: &plan,
-            ends: &read.ends,
-            index,
-            texts: config.texts,
-            today,
-        })
-    };
-    let mut parts = assembled(&index);
-    if !parts.damaged.is_empty() {
-        let damaged = parts.damaged.clone();
-        let repaired = loading.run(on, |advisories, wanted, tell| async move {
-            advisories.repaired(&wanted, &damaged, &tell).await
-        });
-        match repaired.await? {
-            None => return Err(interrupted(connection, scan, read.namespaces).await),
-            Some(None) => {}
-            Some(Some(repaired)) => {
-                index = repaired;
-                parts = assembled(&index);
-            }
-        }
-    }
-    stages.over("match");
-    notes.extend(read.notes.iter().cloned());
+    notes.extend(read.notes);
+    notes.extend(unremoved);
     notes.extend(index.notes());
     notes.extend(caveats(&index.info()));
     let info = ScanInfo {
@@ -315,66 +283,22 @@ pub async fn scan(
     })
 }
 
-/// All that is known before the first pod is started.
-struct Prepared {
-    scan: String,
-    discovery: Discovery,
-    facts: Facts,
-    plan: ScanPlan,
-    cache: Cache,
-    recalled: Recalled,
-    settings: JobSettings,
-    notes: Vec<String>,
-}
-
-async fn prepare(
-    connection: &Connection,
-    config: &ReadConfig,
-    wanted: Recall,
-    stop: &CancellationToken,
-    over: &dyn Fn(&'static str),
-) -> Result<Prepared, ScanError> {
-    let scan = new_id()?;
-    let mut discovery = tokio::select! {
-        () = stop.cancelled() => return Err(ScanError::Interrupted { scan }),
-        discovery = cluster::discover(&connection.client, &config.scope) => discovery?,
-    };
-    let facts = std::mem::take(&mut discovery.facts);
-    let options = PlanOptions { read: config.read, parallelism: config.parallelism, facts: &facts };
-    let mut plan = plan::plan(&discovery.containers, options);
-    over("discover and plan");
-    let mut notes = std::mem::take(&mut discovery.notes);
-    notes.extend(plan::drift(&discovery.containers));
-    let cache = open_cache(connection, config, &mut notes).await;
-    let mut recalled =
-        if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan, wanted).await };
-    let is_left_out = |target: usize| config.pods == Pods::None || recalled.images[target].is_some();
-    plan.leave_out(is_left_out, config.parallelism);
-    notes.append(&mut recalled.notes);
-    over("look into the cache");
-    let settings = JobSettings {
-        scan: scan.clone(),
-        scanner_image: config.scanner_image.clone(),
-        scanner_pull_secret: config.scanner_pull_secret.clone(),
-        service_account: config.service_account.clone(),
-        registry_ca: config.registry_ca.clone(),
-        keep: config.keep_jobs != KeepJobs::Never,
-        requester: connection.requester.clone(),
-        scope: config.scope.in_words(),
-    };
-    Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
-}
-
-/// The stores that are asked, and get what is read; the notes say where they are not those that were meant.
-pub async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mut Vec<String>) -> Cache {
-    let CacheConfig { local, shared, state_namespace } = &config.cache;
+/// The namespace that what is shared is kept in, if it is shared.
+pub async fn state_namespace(connection: &Connection, config: &ReadConfig) -> Option<String> {
+    let CacheConfig { local: _, shared, state_namespace } = &config.cache;
     let own = config.scope.namespace.as_deref().filter(|_| *shared == Shared::Always);
-    let namespace = match shared {
+    match shared {
         Shared::Never => None,
         Shared::WherePrepared | Shared::Always => {
             cache::state_namespace(&connection.client, state_namespace.as_deref(), own).await
         }
-    };
+    }
+}
+
+/// The stores that are asked, and get what is read; the notes say where they are not those that were meant.
+pub async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mut Vec<String>) -> Cache {
+    let CacheConfig { local, shared, .. } = &config.cache;
+    let namespace = state_namespace(connection, config).await;
     if *shared == Shared::Always && namespace.is_none() {
         notes.push(format!(
             "what is read is kept on this machine only: there is no namespace {} (or name one: --state-namespace)",
@@ -385,58 +309,6 @@ pub async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mu
         Box::new(ConfigMapStore::new(&connection.client, &namespace, cache::BUDGET)) as Box<dyn Store>
     });
     Cache::new(local.as_deref().map(LocalStore::at), store)
-}
-
-/// Loads advisories, which can take as long as a download.
-#[derive(Clone, Copy)]
-struct Loading<'a> {
-    advisories: &'a Advisories,
-    wanted: &'a Wanted,
-    stop: &'a CancellationToken,
-}
-
-impl Loading<'_> {
-    /// Does it in a task of its own, so that Ctrl-C is heard: then there is no result.
-    async fn run<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
-        self,
-        on: &(impl Fn(Update) + Sync),
-        load: impl FnOnce(Advisories, Wanted, Box<dyn Fn(Progress) + Send + Sync>) -> F,
-    ) -> Result<Option<T>, ScanError> {
-        let (sender, mut progress) = mpsc::unbounded_channel();
-        let tell = Box::new(move |progress| drop(sender.send(progress)));
-        let mut task = tokio::spawn(load(self.advisories.clone(), self.wanted.clone(), tell));
-        loop {
-            tokio::select! {
-                () = self.stop.cancelled() => {
-                    task.abort();
-                    return Ok(None);
-                }
-                Some(progress) = progress.recv() => on(Update::Advisories(progress)),
-                loaded = &mut task => {
-                    while let Ok(progress) = progress.try_recv() {
-                        on(Update::Advisories(progress));
-                    }
-                    return loaded.map(Some).map_err(|error| ScanError::Internal(error.to_string()));
-                }
-            }
-        }
-    }
-}
-
-/// Removes what an interrupted scan created.
-async fn interrupted(connection: &Connection, scan: String, namespaces: BTreeSet<String>) -> ScanError {
-    match job::remove_scan(&connection.client, &scan, &namespaces, CLEAN_UP).await {
-        Ok(()) => ScanError::Interrupted { scan },
-        Err(source) => ScanError::NotRemoved { scan, namespaces: namespaces.into_iter().collect(), source },
-    }
-}
-
-/// Ten characters that no other scan has: 50 random bits in Crockford's base 32 without vowels' look-alikes.
-fn new_id() -> Result<String, ScanError> {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
-    let mut random = [0_u8; 10];
-    getrandom::fill(&mut random).map_err(|error| ScanError::Random(error.to_string()))?;
-    Ok(random.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect())
 }
 
 /// Tells how long each stage took.

@@ -25,8 +25,9 @@ use serde::{Deserialize, Serialize};
 pub use frame::{Frame, FrameError, Line, MAX_LINE, parse_line};
 pub use receive::{Event, Receiver, Reception};
 pub use send::{Document, SendError, Sender};
-pub use task::{Task, TaskImage, Wanted};
+pub use task::{MAX_OTHERS, Task, TaskImage, Wanted};
 
+use crate::image::registered::Registered;
 use crate::image::{Digest, Platform, Reference};
 
 /// Version of this protocol, part of every line's prefix.
@@ -145,6 +146,9 @@ pub struct Outcome {
     pub bytes: u64,
     /// Milliseconds it took.
     pub millis: u64,
+    /// What registries hold of it now, by reference; empty if nothing is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registry: Vec<Registered>,
 }
 
 /// Why an image could not be read, and what may help.
@@ -154,6 +158,17 @@ pub struct Failure {
     pub kind: FailureKind,
     /// For people: what failed, with its causes.
     pub reason: String,
+    /// What registries hold of it now, where that is known all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registry: Vec<Registered>,
+}
+
+impl Failure {
+    /// A failure that says nothing of registries.
+    #[must_use]
+    pub fn new(kind: FailureKind, reason: String) -> Self {
+        Self { kind, reason, registry: Vec::new() }
+    }
 }
 
 /// Kinds of failure that are treated differently.

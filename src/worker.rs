@@ -5,6 +5,7 @@ pub mod dir;
 mod image;
 mod memory;
 mod mount;
+mod registered;
 pub mod run;
 
 use std::io::{self, Write};

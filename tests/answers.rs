@@ -39,7 +39,7 @@ fn keep(folder: &Path, json: &[u8], id: &str, started: &str) {
     id.clone_into(&mut report.scan.id);
     started.clone_into(&mut report.scan.started);
     "-n shop".clone_into(&mut report.scan.scope);
-    let origin = Origin { who: Some("eve".to_owned()), server: None };
+    let origin = Origin { who: Some("eve".to_owned()), server: None, schedule: None };
     let header = Header::of(&report, origin).expect("a header");
     Folder::at(folder.to_owned()).put(&header, &report).expect("kept");
 }

@@ -28,12 +28,13 @@ const MODULES: &[(&str, &[&str])] = &[
     ("cluster", &["facts", "image", "workload"]),
     ("plan", &["coverage", "facts", "image", "wire", "workload"]),
     ("job", &["cluster", "facts", "image", "plan", "wire"]),
+    ("runner", &["cluster", "job"]),
     // what is kept of it
     ("cache", &["cluster", "image"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "sbom", "severity"]),
-    ("records", &["coverage", "report"]),
+    ("records", &["cluster", "coverage", "report"]),
     ("find", &["advisories", "cache", "finding", "image", "package", "report", "sbom", "severity", "workload"]),
     ("database", &["advisories", "image", "mirror", "registry"]),
     ("documents", &["advisories", "coverage", "report", "sbom"]),
@@ -62,6 +63,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "advisories",
             "cache",
             "cluster",
+            "coverage",
             "database",
             "documents",
             "find",
@@ -83,8 +85,8 @@ const MODULES: &[(&str, &[&str])] = &[
 /// Large crates and the modules that may name them: everything else knows neither the cluster, nor the network, nor
 /// the terminal.
 const CRATES: &[(&str, &[&str])] = &[
-    ("kube", &["cache", "cluster", "job"]),
-    ("k8s_openapi", &["cache", "cluster", "job"]),
+    ("kube", &["cache", "cluster", "job", "records", "runner"]),
+    ("k8s_openapi", &["cache", "cluster", "job", "records", "runner"]),
     ("reqwest", &["mirror", "registry"]),
     (
         "tokio",
@@ -98,6 +100,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "mirror",
             "part_file",
             "registry",
+            "runner",
             "scan",
             "worker",
         ],

@@ -78,6 +78,13 @@ fn help_of_cache() {
 }
 
 #[test]
+fn help_of_status_and_stop() {
+    for name in ["status", "stop"] {
+        insta::assert_snapshot!(format!("help_of_{name}"), plugin(&[name, "--help"]));
+    }
+}
+
+#[test]
 fn help_of_image_push() {
     insta::assert_snapshot!(plugin(&["image", "push", "--help"]));
 }
@@ -117,6 +124,8 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["db", "import", "--help"],
         &["report", "--help"],
         &["diff", "--help"],
+        &["status", "--help"],
+        &["stop", "--help"],
         &["sbom", "--help"],
         &["cache", "list", "--help"],
         &["cache", "prune", "--help"],
@@ -147,6 +156,7 @@ fn every_flag_that_the_readme_names_is_one_of_its_command_and_the_other_way_roun
         (&["match"], "Match a bill of materials"),
         (&["report"], "Earlier scans"),
         (&["diff"], "What has changed"),
+        (&["status", "stop"], "Scans that run"),
         (&["sbom"], "Show a bill of materials"),
         (&["find"], "Where does it run"),
         (&["cache list", "cache prune", "cache verify", "cache export", "cache import"], "Cache"),

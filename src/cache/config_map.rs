@@ -11,7 +11,6 @@
 
 mod object;
 mod place;
-mod requests;
 mod room;
 
 use std::collections::{HashMap, HashSet};
@@ -21,14 +20,17 @@ use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use tokio::sync::Mutex;
 
 use super::form;
 use super::{About, CacheError, Damage, Entry, Found, Store, Verified, in_words, is_touch_due};
-use crate::image::ImageKey;
-use object::{Head, Objects, Owned, Seen, assemble, part_name, read_head};
-use requests::Requests;
+use crate::cluster::{ApiError, ConfigMaps, KIND_LABEL, Owned};
+use crate::image::{Digest, ImageKey};
+use object::{
+    DIGEST_LABEL, Head, KIND, KIND_PART, Objects, Seen, USED, assemble, digest_label, part_name, read_head,
+};
 use room::Room;
 
 pub use place::{STATE_NAMESPACE, state_namespace};
@@ -42,7 +44,7 @@ const TRIES: u32 = 5;
 
 /// Entries in the ConfigMaps of a namespace.
 pub struct ConfigMapStore {
-    requests: Requests,
+    requests: ConfigMaps,
     room: Mutex<Room>,
     /// Objects that were found to be damaged, by their names: their UIDs.
     damaged: SyncMutex<HashMap<String, String>>,
@@ -53,15 +55,25 @@ impl ConfigMapStore {
     #[must_use]
     pub fn new(client: &Client, namespace: &str, budget: u64) -> Self {
         Self {
-            requests: Requests::new(client, namespace),
+            requests: ConfigMaps::new(client, namespace),
             room: Mutex::new(Room::new(budget)),
             damaged: SyncMutex::new(HashMap::new()),
         }
     }
 
+    /// The metadata of all objects of entries.
+    async fn list_ours(&self) -> Result<Vec<ObjectMeta>, ApiError> {
+        self.requests.list(&format!("{KIND_LABEL} in ({KIND},{KIND_PART})")).await
+    }
+
+    /// The metadata of the parts of entries about images of this digest, or of one that begins as it does.
+    async fn list_parts(&self, digest: &Digest) -> Result<Vec<ObjectMeta>, ApiError> {
+        self.requests.list(&format!("{KIND_LABEL}={KIND_PART},{DIGEST_LABEL}={}", digest_label(digest))).await
+    }
+
     /// Everything of ours that is there, by its metadata.
     async fn look(&self) -> Result<Seen, CacheError> {
-        let seen = Seen::of(&self.requests.list().await?);
+        let seen = Seen::of(&self.list_ours().await?);
         self.room.lock().await.know(&seen);
         Ok(seen)
     }
@@ -69,7 +81,7 @@ impl ConfigMapStore {
     /// Makes sure that it is known what takes room.
     async fn bring_up_to_date(&self, room: &mut Room) -> Result<(), CacheError> {
         if !room.is_known() {
-            room.know(&Seen::of(&self.requests.list().await?));
+            room.know(&Seen::of(&self.list_ours().await?));
         }
         Ok(())
     }
@@ -204,7 +216,7 @@ impl Store for ConfigMapStore {
                 names.filter(|name| room.used(name).is_some_and(|used| is_touch_due(used, now))).collect()
             };
             let patches = stream::iter(due.clone())
-                .map(|name| async move { self.requests.annotate_used(&name, now).await });
+                .map(|name| async move { Ok(self.requests.annotate(&name, USED, &now.to_string()).await?) });
             let done: Result<Vec<()>, CacheError> = patches.buffer_unordered(PARALLEL).try_collect().await;
             self.room.lock().await.set_used(&due, now);
             done.map(|_| ())
@@ -221,7 +233,7 @@ impl Store for ConfigMapStore {
                 Some(uid) => Some(Owned { objects: vec![(name.clone(), uid)] }),
                 None => self.requests.get_metadata(&name).await?.map(|there| Owned::of(&there)),
             };
-            let parts = self.requests.list_parts(&key.digest).await?;
+            let parts = self.list_parts(&key.digest).await?;
             let parts = parts.iter().filter(|part| object::is_part_of(part, &name)).map(Owned::of);
             for owned in first.into_iter().chain(parts) {
                 self.requests.delete_all(&owned).await?;

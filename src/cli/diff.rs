@@ -3,8 +3,9 @@
 use clap::Args;
 
 use super::Exit;
+use super::access::AccessArgs;
 use super::errors::Explained;
-use super::reports::{self, RecordsArgs, load};
+use super::reports::{self, WhichRecordsArgs, load};
 use super::result::ResultArgs;
 
 /// Flags of `diff`.
@@ -20,17 +21,17 @@ pub(super) struct DiffArgs {
     #[command(flatten)]
     result: ResultArgs,
     #[command(flatten)]
-    records: RecordsArgs,
+    records: WhichRecordsArgs,
 }
 
 /// Compares two scans.
-pub(super) fn run(args: DiffArgs) -> Result<Exit, Explained> {
+pub(super) async fn run(args: DiffArgs, access: AccessArgs) -> Result<Exit, Explained> {
     let DiffArgs { one, other, result, records } = args;
-    let folder = records.folder()?;
-    let one = load(&one, &folder)?;
+    let records = records.complete(access).await?;
+    let one = load(&one, &records).await?;
     let (before, after) = match other {
-        Some(other) => (one, load(&other, &folder)?),
-        None => (reports::before(&one, &folder)?, one),
+        Some(other) => (one, load(&other, &records).await?),
+        None => (reports::before(&one, &records).await?, one),
     };
     result.open()?.show_diff(before.report, after.report)
 }

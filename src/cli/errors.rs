@@ -10,6 +10,8 @@ use super::match_sbom::FileError;
 use super::reports::ReportError;
 use super::rules::RuleError;
 use super::sbom::SbomError;
+use super::scans::WhichError;
+use super::stop::StopError;
 use crate::cache::CacheError;
 use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
 use crate::database::DatabaseError;
@@ -125,6 +127,37 @@ impl From<ConnectError> for Explained {
     }
 }
 
+impl From<ApiError> for Explained {
+    fn from(error: ApiError) -> Self {
+        api_hint(&error).into_iter().fold(Self::of(&error), Self::hint)
+    }
+}
+
+impl From<CleanUpError> for Explained {
+    fn from(error: CleanUpError) -> Self {
+        match error {
+            CleanUpError::Api(error) => error.into(),
+            CleanUpError::Left(_) => Self::of(&error).hint("it ends by itself; or again: kubectl clarity stop"),
+        }
+    }
+}
+
+impl From<WhichError> for Explained {
+    fn from(error: WhichError) -> Self {
+        Self::of(&error).hint("see which there are: kubectl clarity status")
+    }
+}
+
+impl From<StopError> for Explained {
+    fn from(error: StopError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            StopError::Which(_) => explained.hint("name one, or stop them all: kubectl clarity stop --all"),
+            StopError::OfAnother { .. } => explained.hint("if it is meant: --yes"),
+        }
+    }
+}
+
 impl From<CacheError> for Explained {
     fn from(error: CacheError) -> Self {
         let explained = Self::of(&error);
@@ -191,10 +224,13 @@ impl From<SbomError> for Explained {
             SbomError::Several { .. } => explained.hint("choose one: -c CONTAINER"),
             SbomError::Unread { target, namespace, .. } => {
                 let namespace = namespace.as_ref().map(|name| format!(" -n {name}")).unwrap_or_default();
-                explained.hint(format!("kubectl clarity scan {target}{namespace}"))
+                explained.hint(format!(
+                    "let a pod read it: kubectl clarity sbom {target}{namespace}, without --no-pods"
+                ))
             }
             SbomError::Unknown(_) => explained.hint("see what was read: kubectl clarity cache list"),
-            SbomError::NoContainer { .. } | SbomError::Cache(_) => explained,
+            SbomError::NotRead { .. } => explained.hint("see what was tried with -v 1"),
+            SbomError::NoContainer { .. } | SbomError::LeftOut { .. } | SbomError::Cache(_) => explained,
         }
     }
 }
@@ -289,8 +325,13 @@ impl Explained {
             ScanError::Discover(DiscoverError::NoTarget { namespace, .. }) => {
                 explained.hint(format!("see what runs there: kubectl get pods -n {namespace}"))
             }
+            ScanError::Start(api) => api_hint(api).into_iter().fold(explained, Self::hint),
+            ScanError::TooLarge(..) => explained
+                .hint("scan less at once, or with a runner: kubectl clarity scan --detach --runner NAME"),
             ScanError::Advisories(_) | ScanError::Random(_) | ScanError::Internal(_) => explained,
-            ScanError::Interrupted { .. } => Self { exit: Exit::Interrupted, ..explained },
+            ScanError::Interrupted { .. } | ScanError::Stopped { .. } => {
+                Self { exit: Exit::Interrupted, ..explained }
+            }
             ScanError::NotRemoved { scan, namespaces, source } => {
                 let explained = Self { exit: Exit::Interrupted, ..explained };
                 let explained = match source {

@@ -5,8 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::Exit;
+use super::access::AccessArgs;
 use super::errors::Explained;
-use super::reports::{Loaded, RecordsArgs, load};
+use super::reports::{Loaded, WhichRecordsArgs, load};
 use super::result::ResultArgs;
 use super::ui;
 use crate::records::{Header, Listed};
@@ -25,16 +26,16 @@ pub(super) struct ReportArgs {
     #[command(flatten)]
     result: ResultArgs,
     #[command(flatten)]
-    records: RecordsArgs,
+    records: WhichRecordsArgs,
 }
 
 /// Shows the report of an earlier scan, or which there are.
-pub(super) fn run(args: ReportArgs) -> Result<Exit, Explained> {
+pub(super) async fn run(args: ReportArgs, access: AccessArgs) -> Result<Exit, Explained> {
     let ReportArgs { which, list, result, records } = args;
-    let folder = records.folder()?;
+    let records = records.complete(access).await?;
     if list {
         let place = result.open()?;
-        let listed = folder.list().map_err(super::reports::ReportError::from)?;
+        let listed = records.list().await?;
         let mut headers = Vec::new();
         for one in listed {
             match one {
@@ -43,13 +44,10 @@ pub(super) fn run(args: ReportArgs) -> Result<Exit, Explained> {
             }
         }
         let now = Timestamp::now();
-        place.write(
-            || json(&headers),
-            |options| table(&headers, &folder.path().display().to_string(), now, *options),
-        )?;
+        place.write(|| json(&headers), |options| table(&headers, &records.place(), now, *options))?;
         return Ok(Exit::Passed);
     }
-    let Loaded { report, header } = load(&which, &folder)?;
+    let Loaded { report, header } = load(&which, &records).await?;
     // Only now, so that a result may go where a report came from.
     let place = result.open()?;
     if let Some(header) = header {
@@ -64,7 +62,9 @@ pub(super) fn run(args: ReportArgs) -> Result<Exit, Explained> {
 /// `scan 7f3a of -n shop, 3h ago, by eve`
 fn in_words(header: &Header, now: Timestamp) -> String {
     let who = header.who.as_ref().map(|who| format!(", by {who}")).unwrap_or_default();
-    format!("scan {} of {}, {} ago{who}", header.id, header.scope, age(now.duration_since(header.started)))
+    let schedule = header.schedule.as_ref().map(|name| format!(", by schedule {name}"));
+    let by = schedule.unwrap_or(who);
+    format!("scan {} of {}, {} ago{by}", header.id, header.scope, age(now.duration_since(header.started)))
 }
 
 /// A record as JSON has it.
@@ -102,7 +102,7 @@ fn table(headers: &[Header], place: &str, now: Timestamp, options: TableOptions)
             of(Severity::Medium),
             of(Severity::Low),
             count(header.findings.total()),
-            header.who.clone().unwrap_or_else(|| "-".to_owned()),
+            header.schedule.as_ref().or(header.who.as_ref()).cloned().unwrap_or_else(|| "-".to_owned()),
         ]
     };
     let heads = [

@@ -4,28 +4,31 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::access::AccessArgs;
 use super::errors::Explained;
 use super::input;
-use super::kept::{self, KeptArgs};
+use super::kept;
 use super::match_sbom::{read_bytes, read_document};
-use super::ui;
+use super::scan::ReadArgs;
+use super::ui::{self, Progress};
 use crate::cache::{About, CacheError, Found, LocalStore, Store as _};
-use crate::cluster::{self, Scope};
+use crate::cluster::{self, Connection, Scope};
+use crate::coverage::State;
 use crate::image::Digest;
 use crate::report::packages;
 use crate::report::table::TableOptions;
 use crate::sbom::{Document, cyclonedx, spdx};
-use crate::scan::{KnownImage, ReadConfig, known};
+use crate::scan::{Known, KnownImage, ReadConfig, known, read_packages};
 use crate::workload::WorkloadRef;
 
 /// Flags of `sbom`.
 #[derive(Debug, Args)]
 pub(super) struct SbomArgs {
-    /// What runs (deploy/cart, pod/cart-0), an image that was read before (by its reference or digest), or a bill of
-    /// materials as CycloneDX or SPDX in JSON; - is standard input
+    /// What runs (deploy/cart, pod/cart-0), which a scanner pod reads if nobody has read it yet; an image that was read
+    /// before (by its reference or digest); or a bill of materials as CycloneDX or SPDX in JSON, - is standard input
     #[arg(value_name = "TYPE/NAME|IMAGE|FILE")]
     target: String,
     /// Namespace of what runs; that of the context without it
@@ -36,8 +39,11 @@ pub(super) struct SbomArgs {
     container: Option<String>,
     #[command(flatten)]
     form: FormArgs,
-    #[command(flatten)]
-    kept: KeptArgs,
+    #[command(flatten, next_help_heading = "Reading what was not read before")]
+    reading: ReadArgs,
+    /// PEM file with root certificates of registries
+    #[arg(long, value_name = "FILE")]
+    registry_ca: Option<PathBuf>,
 }
 
 /// There is no bill of materials of what was named.
@@ -49,9 +55,15 @@ pub(super) enum SbomError {
     /// No container of that name.
     #[error("{target} has no container {container:?}")]
     NoContainer { target: String, container: String },
-    /// Nobody has read it yet.
+    /// Nothing of it can be read.
+    #[error("{who} is {why}")]
+    LeftOut { who: String, why: String },
+    /// Nobody has read it yet, and no pod may.
     #[error("nobody has read {image} yet")]
     Unread { target: String, namespace: Option<String>, image: String },
+    /// It was to be read, and was not.
+    #[error("cannot read {image}: {why}")]
+    NotRead { image: String, why: String },
     /// Neither a file nor an image that was read.
     #[error("{0} is no file, nothing of the form TYPE/NAME, and no image that was read before")]
     Unknown(String),
@@ -88,60 +100,109 @@ enum Form {
 }
 
 /// Shows a bill of materials, of what runs or of a file.
-pub(super) async fn run(args: SbomArgs, access: AccessArgs) -> Result<Exit, Explained> {
-    let SbomArgs { target, namespace, container, form, kept } = args;
+pub(super) async fn run(args: SbomArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
+    let SbomArgs { target, namespace, container, form, reading, registry_ca } = args;
     let path = Path::new(&target);
     if input::is_stdin(path) || path.exists() {
         let (_, document) = read_document(path)?;
         return form.show(&document, &input::shown(path).display().to_string());
     }
     if let Some(workload) = WorkloadRef::parse(&target) {
-        let document = running(&target, workload, namespace, container, kept, access).await?;
-        return form.show(&document, &target);
+        let may_read = !reading.starts_no_pods();
+        let registry_ca = registry_ca.as_deref().map(ui::read_certificates).transpose()?;
+        let connection = cluster::connect(&access.complete()).await?;
+        let scope = Scope {
+            namespace: Some(namespace.clone().unwrap_or_else(|| connection.namespace.clone())),
+            label_selector: None,
+            field_selector: None,
+            targets: vec![workload],
+        };
+        let config = ReadConfig { container: container.clone(), ..reading.complete(scope, registry_ca) };
+        let asked = Asked { target: target.clone(), namespace, container };
+        let image = running(&asked, &connection, config, may_read, verbosity).await?;
+        let Some(document) = &image.document else { return Err(asked.unread(image).into()) };
+        let exit = form.show(document, &target)?;
+        // Whoever goes on working with it takes it for the whole.
+        return Ok(match (&image.state, image.state.reason()) {
+            (state, Some(why)) => {
+                ui::say(&format!("{} is {}: {why}", image.image, state.as_str()));
+                Exit::Incomplete
+            }
+            _ => exit,
+        });
     }
     let document = read_before(&target).await?;
     form.show(&document, &target)
 }
 
-/// The document of what runs in the cluster.
-async fn running(
-    target: &str,
-    workload: WorkloadRef,
+/// What was asked for.
+struct Asked {
+    target: String,
     namespace: Option<String>,
     container: Option<String>,
-    kept: KeptArgs,
-    access: AccessArgs,
-) -> Result<Document, Explained> {
-    let connection = cluster::connect(&access.complete()).await?;
-    let scope = Scope {
-        namespace: Some(namespace.clone().unwrap_or_else(|| connection.namespace.clone())),
-        label_selector: None,
-        field_selector: None,
-        targets: vec![workload],
-    };
-    let config = ReadConfig::looking(scope, kept.complete());
-    let known = Box::pin(known(&connection, &config)).await;
-    let known = known.map_err(|error| Explained::of_scan(&error, &connection.server))?;
-    for note in &known.notes {
+}
+
+impl Asked {
+    /// The only image that is meant.
+    fn only(&self, known: Known) -> Result<KnownImage, SbomError> {
+        let target = self.target.clone();
+        let mut images = known.images;
+        match (images.pop(), images.is_empty()) {
+            (None, _) => Err(match known.left_out.into_iter().next() {
+                Some((who, why)) => SbomError::LeftOut { who, why },
+                None => {
+                    SbomError::NoContainer { target, container: self.container.clone().unwrap_or_default() }
+                }
+            }),
+            (Some(image), true) => Ok(image),
+            (Some(last), false) => {
+                let users = images.into_iter().chain([last]).flat_map(|image| image.users);
+                Err(SbomError::Several { target, images: users.collect() })
+            }
+        }
+    }
+
+    /// Why there is no bill of an image.
+    fn unread(&self, image: KnownImage) -> SbomError {
+        match image.state {
+            State::Failed(why) => SbomError::NotRead { image: image.image, why },
+            _ => SbomError::Unread {
+                target: self.target.clone(),
+                namespace: self.namespace.clone(),
+                image: image.image,
+            },
+        }
+    }
+}
+
+/// The image that runs in the cluster: from the cache, or read now. Which one is meant is settled before a pod is started.
+async fn running(
+    asked: &Asked,
+    connection: &Connection,
+    config: ReadConfig,
+    may_read: bool,
+    verbosity: u8,
+) -> Result<KnownImage, Explained> {
+    let explained = |error| Explained::of_scan(&error, &connection.server);
+    let mut known = Box::pin(known(connection, &config)).await.map_err(explained)?;
+    let said = std::mem::take(&mut known.notes);
+    for note in &said {
         ui::say(&format!("note: {note}"));
     }
-    let is_meant = |image: &&KnownImage| {
-        let name = container.as_ref().map(|container| format!("({container})"));
-        name.is_none_or(|name| image.users.iter().any(|user| user.ends_with(&name)))
-    };
-    let mut images: Vec<&KnownImage> = known.images.iter().filter(is_meant).collect();
-    let target = target.to_owned();
-    match (images.pop(), images.is_empty()) {
-        (None, _) => Err(SbomError::NoContainer { target, container: container.unwrap_or_default() }.into()),
-        (Some(KnownImage { held: Some((_, document)), .. }), true) => Ok((**document).clone()),
-        (Some(KnownImage { image, .. }), true) => {
-            Err(SbomError::Unread { target, namespace, image: image.clone() }.into())
-        }
-        (Some(last), false) => {
-            let users = images.into_iter().chain([last]).flat_map(|image| image.users.iter().cloned());
-            Err(SbomError::Several { target, images: users.collect() }.into())
-        }
+    let image = asked.only(known)?;
+    if image.document.is_some() || !may_read {
+        return Ok(image);
     }
+    let stop = CancellationToken::new();
+    ui::stop_on_signal(stop.clone());
+    let progress = Progress::start(verbosity);
+    let read = Box::pin(read_packages(connection, &config, &stop, &|update| progress.update(update))).await;
+    progress.end();
+    let mut known = read.map_err(explained)?;
+    for note in std::mem::take(&mut known.notes).iter().filter(|note| !said.contains(note)) {
+        ui::say(&format!("note: {note}"));
+    }
+    Ok(asked.only(known)?)
 }
 
 /// The document of an image that was read before, whether it runs or not; of several the one that was read last.

@@ -10,13 +10,14 @@ use super::access::AccessArgs;
 use super::database::{AdvisoriesArgs, TransportArgs};
 use super::errors::Explained;
 use super::kept::KeptArgs;
+use super::plan;
 use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
 use super::ui::{self, Progress};
 use crate::cluster::{self, Connection, Scope};
 use crate::plan::Read;
-use crate::records::Origin;
-use crate::scan::{KeepJobs, Pods, ReadConfig, ScanConfig, scan};
+use crate::records::{Origin, SharedRecords};
+use crate::scan::{KeepJobs, Pods, ReadConfig, ScanConfig, scan, state_namespace};
 use crate::workload::WorkloadRef;
 
 /// The published scanner image of this version.
@@ -37,6 +38,9 @@ pub(super) struct ScanArgs {
     transport: TransportArgs,
     #[command(flatten)]
     records: RecordsArgs,
+    /// Say what would be read, how and where, as `plan` does; create nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// What is looked at.
@@ -150,13 +154,13 @@ impl ScopeArgs {
 }
 
 impl ReadArgs {
+    /// Whether no pods are started.
+    pub(super) fn starts_no_pods(&self) -> bool {
+        self.no_pods
+    }
+
     /// Everything that decides what is read, and how.
-    pub(super) fn complete(
-        self,
-        scope: ScopeArgs,
-        registry_ca: Option<String>,
-        connection: &Connection,
-    ) -> ReadConfig {
+    pub(super) fn complete(self, scope: Scope, registry_ca: Option<String>) -> ReadConfig {
         let Self {
             timeout,
             read,
@@ -171,7 +175,8 @@ impl ReadArgs {
             keep_jobs,
         } = self;
         ReadConfig {
-            scope: scope.complete(connection),
+            scope,
+            container: None,
             scanner_image,
             scanner_pull_secret,
             service_account,
@@ -193,20 +198,31 @@ impl ReadArgs {
             cache: kept.complete(),
             refresh,
             pods: if no_pods { Pods::None } else { Pods::Start },
+            id: None,
+            schedule: None,
+            known: Vec::new(),
         }
     }
 }
 
 /// Completes the flags and runs the scan.
 pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
-    let ScanArgs { scope, result, advisories, reading, transport, records } = args;
+    let ScanArgs { scope, result, advisories, reading, transport, records, dry_run } = args;
     let registry_ca = transport.certificates()?;
+    if dry_run {
+        let place = result.open()?;
+        let connection = cluster::connect(&access.complete()).await?;
+        let preview =
+            plan::look(&connection, &reading.complete(scope.complete(&connection), registry_ca)).await?;
+        place.write(|| plan::json(&preview), |options| plan::table(&preview, *options))?;
+        return Ok(plan::verdict(&preview));
+    }
     let advisories = advisories.complete(transport)?;
     let place = result.open()?;
     // Without a home folder there is none for records either, and a scan does not need one.
     let records = records.folder().ok();
     let connection = cluster::connect(&access.complete()).await?;
-    let reading = reading.complete(scope, registry_ca, &connection);
+    let reading = reading.complete(scope.complete(&connection), registry_ca);
     let config = ScanConfig { reading, advisories, texts: place.texts() };
     let stop = CancellationToken::new();
     ui::stop_on_signal(stop.clone());
@@ -215,9 +231,19 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     progress.end();
     let report = result.map_err(|error| Explained::of_scan(&error, &connection.server))?;
     // Whole, whatever is shown of it, and before the rules of today are applied.
-    let origin = Origin { who: Some(connection.requester.clone()), server: Some(connection.server.clone()) };
+    let origin = Origin {
+        who: Some(connection.requester.clone()),
+        server: Some(connection.server.clone()),
+        schedule: None,
+    };
     if let Some(folder) = records {
-        reports::keep(&report, origin, &folder);
+        reports::keep(&report, origin.clone(), &folder);
+    }
+    if let Some(namespace) = state_namespace(&connection, &config.reading).await {
+        let records = SharedRecords::new(&connection.client, &namespace);
+        if let Err(why) = reports::share(&report, origin, &records).await {
+            ui::say(&format!("note: no record was kept in {}: {why}", records.place()));
+        }
     }
     place.show(report)
 }

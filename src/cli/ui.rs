@@ -92,6 +92,12 @@ pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{}", sanitize(text));
 }
 
+/// Asks on stderr; the answer is on the same line.
+pub(super) fn ask(text: &str) {
+    let _ = write!(std::io::stderr(), "{}", sanitize(text));
+    let _ = std::io::stderr().flush();
+}
+
 /// Most bytes of certificates that are passed to the scanner: they travel in its Job.
 const MAX_CERTIFICATES: usize = 64 << 10;
 

@@ -10,6 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use kube::core::PartialObjectMeta;
+use serde::{Deserialize, Serialize};
 
 use super::facts::gather;
 use super::refusal::ApiError;
@@ -22,7 +23,8 @@ use crate::workload::{Container, ContainerKind, Pod, WorkloadRef};
 pub(super) const PAGE: u32 = 500;
 
 /// What is to be looked at.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Scope {
     /// The namespace; none means all.
     pub namespace: Option<String>,
@@ -67,7 +69,22 @@ pub enum DiscoverError {
     },
 }
 
+/// Longest scope that is read back: others may have written it.
+const MAX_SCOPE: usize = 16 << 10;
+
 impl Scope {
+    /// The scope for programs; [`Self::from_json`] reads it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a scope holds only strings")
+    }
+
+    /// Reads what [`Self::to_json`] has written.
+    #[must_use]
+    pub fn from_json(text: &str) -> Option<Self> {
+        if text.len() > MAX_SCOPE { None } else { serde_json::from_str(text).ok() }
+    }
+
     /// The scope as flags, for reports and annotations.
     #[must_use]
     pub fn in_words(&self) -> String {

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{Namespace, Node as ApiNode};
+use k8s_openapi::api::core::v1::{Namespace, Node as ApiNode, NodeStatus};
 use kube::api::{Api, ListParams};
 use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt as _};
 
 use super::discovery::{PAGE, list};
 use super::refusal::ApiError;
-use crate::facts::{Facts, Node, PodSecurity, Taint, Version, without_image_volumes};
-use crate::image::Platform;
+use crate::facts::{Facts, Node, PodSecurity, Taint, Version, tells_what_is_pulled, without_image_volumes};
+use crate::image::{Digest, Platform};
 
 /// Label of a namespace: the Pod Security level that is enforced.
 const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
@@ -69,7 +69,24 @@ fn node(node: &ApiNode) -> Option<Node> {
         closed,
         without_user_namespaces: (offers == Some(false))
             .then(|| format!("its runtime {} offers no user namespaces", info.container_runtime_version)),
+        images: if tells_what_is_pulled(&info.container_runtime_version) {
+            images(status)
+        } else {
+            BTreeMap::new()
+        },
     })
+}
+
+/// Sizes of the images that a kubelet lists, by the digests among their names.
+fn images(status: &NodeStatus) -> BTreeMap<Digest, u64> {
+    let mut sizes = BTreeMap::new();
+    for image in status.images.iter().flatten() {
+        let size = image.size_bytes.and_then(|size| u64::try_from(size).ok());
+        let Some(size) = size.filter(|size| *size > 0) else { continue };
+        let digests = image.names.iter().flatten().filter_map(|name| name.rsplit_once('@')?.1.parse().ok());
+        sizes.extend(digests.map(|digest: Digest| (digest, size)));
+    }
+    sizes
 }
 
 /// What the labels of namespaces say; those that may not be read are left out.
@@ -135,6 +152,22 @@ mod tests {
         let mut old = status(true);
         old["nodeInfo"]["containerRuntimeVersion"] = json!("containerd://1.7.20");
         assert!(read(&old, &json!({})).closed.is_some());
+    }
+
+    #[test]
+    fn sizes_are_those_of_what_is_pulled_or_not_known() {
+        let digest = |byte: u8| Digest::of(&[byte]);
+        let mut told = status(true);
+        told["images"] = json!([
+            {"names": [format!("r.test/x@{}", digest(1)), format!("r.test/y@{}", digest(2)), "r.test/x:1"], "sizeBytes": 7},
+            {"names": [format!("r.test/z@{}", digest(3))]},
+            {"names": ["r.test/z:1"], "sizeBytes": 9},
+            {"sizeBytes": -1},
+        ]);
+        let node = read(&told, &json!({}));
+        assert_eq!(node.images, BTreeMap::from([(digest(1), 7), (digest(2), 7)]));
+        told["nodeInfo"]["containerRuntimeVersion"] = json!("cri-o://1.35.0");
+        assert_eq!(read(&told, &json!({})).images, BTreeMap::new(), "it tells what they take on its disk");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::CONFIG_CONTAINER;
 use super::follow::{ImageEnd, Progress};
 use super::logs::{self, LogEvent, Part};
 use crate::cluster::SCAN_LABEL;
+use crate::image::registered::Registered;
 use crate::wire::{DocumentName, Event, Outcome, Receiver};
 
 /// How long configs are waited for when all images are read.
@@ -22,13 +23,19 @@ const GRACE: Duration = Duration::from_secs(1);
 type Config = (u32, Vec<u8>);
 
 /// What came of one image.
-type Answer = Result<(Box<Outcome>, Config), String>;
+struct Answer {
+    /// What registries hold of it, which may be known although there is no config.
+    registry: Vec<Registered>,
+    config: Result<(Box<Outcome>, Config), String>,
+}
 
 /// The log of the container, and what it brought.
 pub(super) struct Configs {
     receiver: Receiver,
     log: Option<mpsc::Receiver<LogEvent>>,
     answers: Vec<Option<Answer>>,
+    /// Whether the pod has the container.
+    is_there: bool,
     is_expected: bool,
     was_opened: bool,
     ends_at: Option<Instant>,
@@ -39,12 +46,14 @@ impl Configs {
     pub(super) fn of(desired: &Job, images: usize) -> Self {
         let pod = desired.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
         let mut containers = pod.into_iter().flat_map(|pod| &pod.containers);
+        let is_there = containers.any(|container| container.name == CONFIG_CONTAINER);
         let scan = desired.labels().get(SCAN_LABEL).cloned().unwrap_or_default();
         Self {
             receiver: Receiver::new(&scan, u32::try_from(images).unwrap_or(u32::MAX)),
             log: None,
             answers: (0..images).map(|_| None).collect(),
-            is_expected: containers.any(|container| container.name == CONFIG_CONTAINER),
+            is_there,
+            is_expected: is_there,
             was_opened: false,
             ends_at: None,
         }
@@ -83,11 +92,15 @@ impl Configs {
             return;
         };
         let (image, answer) = match self.receiver.accept(&line) {
-            Event::Image { image, outcome, mut documents } => {
+            Event::Image { image, mut outcome, mut documents } => {
+                let registry = std::mem::take(&mut outcome.registry);
                 let config = documents.remove(&DocumentName::Config);
-                (image, config.map(|config| (outcome, config)).ok_or_else(|| "no config was sent".to_owned()))
+                let config = config.map(|config| (outcome, config));
+                (image, Answer { registry, config: config.ok_or_else(|| "no config was sent".to_owned()) })
             }
-            Event::Failed { image, failure } => (image, Err(failure.reason)),
+            Event::Failed { image, failure } => {
+                (image, Answer { registry: failure.registry, config: Err(failure.reason) })
+            }
             _ => return,
         };
         if let Some(place) = usize::try_from(image).ok().and_then(|image| self.answers.get_mut(image)) {
@@ -117,7 +130,15 @@ impl Configs {
     pub(super) fn add_to(self, images: &mut [ImageEnd], on: &impl Fn(Progress)) {
         for (end, answer) in images.iter_mut().zip(self.answers) {
             let ImageEnd::Read(outcome, documents) = end else { continue };
-            match answer {
+            let (registry, config) = match answer {
+                Some(Answer { registry, config }) => (registry, Some(config)),
+                None => (Vec::new(), None),
+            };
+            // What reads the image was told no credential: only the other container can know.
+            if self.is_there {
+                outcome.registry = registry;
+            }
+            match config {
                 _ if documents.contains_key(&DocumentName::Config) => {}
                 Some(Ok((of_config, config))) => {
                     outcome.reference = of_config.reference;

@@ -59,6 +59,8 @@ pub enum Problem {
     Watch(ApiError),
     /// The person stopped the scan.
     Interrupted,
+    /// Somebody stopped the scan from elsewhere; who.
+    Stopped(String),
 }
 
 /// What a pod's status says about its container.
@@ -206,6 +208,7 @@ impl fmt::Display for Problem {
             Self::Deleted => write!(f, "the scanner pod was deleted by somebody"),
             Self::LogCut => write!(f, "part of the scanner's log was lost"),
             Self::Interrupted => write!(f, "the scan was interrupted"),
+            Self::Stopped(who) => write!(f, "the scan was stopped by {who}"),
         }
     }
 }

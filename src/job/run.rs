@@ -22,7 +22,7 @@ use super::mounts::Mounts;
 use super::problem::{PodState, Problem, event_problem, job_problem, pod_state};
 use super::spec::{alterations, distrust};
 use super::watch::{Change, Watch, applied, missing_right, sift, watch};
-use super::{CONTAINER, JOB_LABEL};
+use super::{CONTAINER, JOB_LABEL, STOPPED_ANNOTATION};
 use crate::cluster::SCAN_LABEL;
 use crate::wire::{Event, PREFIX_OF_ALL, PROTOCOL, Receiver};
 
@@ -44,6 +44,9 @@ const UNTOLD_GRACE: Duration = Duration::from_secs(5);
 
 /// How long a pod that mounts what its node has may take to start; the scanner's own image may have to be pulled.
 const START_GRACE: Duration = Duration::from_mins(1);
+
+/// Longest name of who has stopped a scan.
+const MAX_WHO: usize = 300;
 
 /// How the scanner's container ended.
 struct Ended {
@@ -220,6 +223,10 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
     /// Takes in the Job's new state; a problem if nothing more can come of it.
     fn job_changed(&mut self, change: Change<Job>) -> Option<Problem> {
         match change {
+            Change::Is(job) if job.annotations().contains_key(STOPPED_ANNOTATION) => {
+                let who = job.annotations().get(STOPPED_ANNOTATION).cloned().unwrap_or_default();
+                return Some(Problem::Stopped(who.chars().take(MAX_WHO).collect()));
+            }
             _ if self.receiver.is_complete() => {}
             Change::Is(job) => match job_problem(&job) {
                 Some(Problem::Deadline) => return Some(Problem::Deadline),
@@ -265,7 +272,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
 
     /// What is known at the end. Where something is missing, the whole log is read once more.
     pub(super) async fn finish(mut self, problem: Option<Problem>, stop: &CancellationToken) -> GroupEnd {
-        let interrupted = matches!(problem, Some(Problem::Interrupted));
+        let interrupted = matches!(problem, Some(Problem::Interrupted | Problem::Stopped(_)));
         let unreadable = matches!(&problem, Some(Problem::Log(error)) if error.is_missing_right());
         let is_missing = self.images.iter().any(|end| matches!(end, None | Some(ImageEnd::Lost)));
         let mut open = None;

@@ -13,8 +13,11 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION};
-use crate::cluster::{NAME, SCAN_LABEL};
+use super::{
+    GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION,
+    SELECTION_ANNOTATION,
+};
+use crate::cluster::{NAME, SCAN_LABEL, SCHEDULE_LABEL};
 use crate::facts;
 use crate::plan::Place;
 use crate::wire::TaskImage;
@@ -81,6 +84,10 @@ pub struct JobSettings {
     pub requester: String,
     /// Scope, for the annotation.
     pub scope: String,
+    /// The schedule that the scan belongs to.
+    pub schedule: Option<String>,
+    /// Scope as [`crate::cluster::Scope::to_json`] writes it, for whoever takes the scan up again.
+    pub selection: String,
 }
 
 /// One pod's work.
@@ -116,17 +123,19 @@ pub struct PodTask {
 /// scanner (which says why), then the pod's deadline (its log stays), last the Job's (pod and log are deleted).
 #[must_use]
 pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
-    let labels = BTreeMap::from([
+    let mut labels = BTreeMap::from([
         ("app.kubernetes.io/name".to_owned(), NAME.to_owned()),
         ("app.kubernetes.io/managed-by".to_owned(), NAME.to_owned()),
         (SCAN_LABEL.to_owned(), settings.scan.clone()),
     ]);
+    labels.extend(settings.schedule.iter().map(|name| (SCHEDULE_LABEL.to_owned(), name.clone())));
     let images = serde_json::to_string(&containers::with_mounts(task)).expect("image lists hold only strings");
     let annotations = BTreeMap::from([
         (IMAGES_ANNOTATION.to_owned(), images),
         (GROUP_ANNOTATION.to_owned(), format!("{}/{}", task.number, task.of.max(task.number))),
         (REQUESTER_ANNOTATION.to_owned(), settings.requester.clone()),
         (SCOPE_ANNOTATION.to_owned(), settings.scope.clone()),
+        (SELECTION_ANNOTATION.to_owned(), settings.selection.clone()),
     ]);
     let name = format!("clarity-{}-{}", settings.scan, task.number);
     let mut pod_labels = labels.clone();

@@ -183,6 +183,7 @@ fn node(closed: Option<&str>) -> Node {
         ],
         closed: closed.map(ToOwned::to_owned),
         without_user_namespaces: None,
+        images: BTreeMap::new(),
     }
 }
 
@@ -222,4 +223,20 @@ fn what_is_left_out_gets_no_pod_and_the_others_are_grouped_without_it() {
     assert_eq!((plan.targets.len(), plan.containers.len()), (6, 6));
     plan.leave_out(|_| true, 1);
     assert!(plan.groups.is_empty());
+}
+
+#[test]
+fn other_references_of_an_image_are_those_that_its_credentials_are_for() {
+    let containers = [
+        running("a", &["one"], "r.test/x:1", 1),
+        running("a", &["one"], "r.test/x:stable", 1),
+        running("a", &["two"], "r.test/x:of-another-secret", 1),
+        running("b", &["one"], "r.test/x:of-another-namespace", 1),
+    ];
+    let plan = planned(&containers, Read::Auto, &Facts::default());
+    let target = &plan.targets[0];
+    let place = |route: &&Route| route.place.namespace == "a" && route.place.pull_secrets == ["one"];
+    let route = target.routes.iter().find(place).expect("a route");
+    let others = target.others(&route.place, &"r.test/x:1".parse().expect("valid"));
+    assert_eq!(others.iter().map(ToString::to_string).collect::<Vec<_>>(), ["r.test/x:stable"]);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::form::{self, DamageError, MAX_RECORD};
-use super::{Header, KEPT, Which, id_of_name};
+use super::{Header, KEPT, Listed, RecordError, Which, choose, id_of_name};
 use crate::report::Report;
 
 /// How the name of a record begins that is being written.
@@ -22,71 +22,6 @@ const MAX_FILES: usize = 10_000;
 pub struct Folder {
     path: PathBuf,
     kept: usize,
-}
-
-/// A file that is named as a record is.
-#[derive(Debug)]
-pub enum Listed {
-    /// A record.
-    Record(Box<Header>),
-    /// Something else.
-    Damaged {
-        /// Its name.
-        file: String,
-        /// Why.
-        why: DamageError,
-    },
-}
-
-/// Records cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// The folder, or a file in it, cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A record cannot be written.
-    #[error("cannot keep a record of the scan in {}", path.display())]
-    Write {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// There is no record at all.
-    #[error("there is no record of a scan in {}", .0.display())]
-    None(PathBuf),
-    /// There are some, but not of this id.
-    #[error("there is no record of a scan {id:?} in {}", folder.display())]
-    Unknown {
-        /// What was asked for.
-        id: String,
-        /// Where.
-        folder: PathBuf,
-    },
-    /// Several ids begin so.
-    #[error("several scans begin with {id:?}: {}", .scans.join(", "))]
-    Ambiguous {
-        /// What was asked for.
-        id: String,
-        /// The ids.
-        scans: Vec<String>,
-    },
-    /// It is there, but cannot be used.
-    #[error("the record {} is damaged", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: DamageError,
-    },
 }
 
 impl Folder {
@@ -136,16 +71,15 @@ impl Folder {
     /// There is none such, or it is damaged.
     pub fn get(&self, which: &Which) -> Result<(Header, Report), RecordError> {
         let names = self.names()?;
-        let none = || RecordError::None(self.path.clone());
-        let name = match which {
-            Which::Last => names.first().ok_or_else(none)?,
-            Which::Id(id) => self.named(id, &names)?,
-        };
+        let place = self.path.display().to_string();
+        let with_ids = names.iter().filter_map(|name| Some((name, id_of_name(name)?)));
+        let name = choose(which, &place, with_ids)?;
         let path = self.path.join(name);
         let wrong = |source| RecordError::Read { path: path.clone(), source };
         let mut bytes = Vec::new();
         File::open(&path).and_then(|file| file.take(MAX_RECORD + 1).read_to_end(&mut bytes)).map_err(wrong)?;
-        form::decode(&bytes).map_err(|source| RecordError::Damaged { path, source })
+        form::decode(&bytes)
+            .map_err(|source| RecordError::Damaged { place: path.display().to_string(), source })
     }
 
     /// The record of the last scan of the same scope that began before another one.
@@ -224,22 +158,5 @@ impl Folder {
         }
         names.sort_unstable_by(|a, b| b.cmp(a));
         Ok(names)
-    }
-
-    /// The one name of an id, or of an id that begins so.
-    fn named<'a>(&self, id: &str, names: &'a [String]) -> Result<&'a String, RecordError> {
-        let with_ids = || names.iter().filter_map(|name| Some((name, id_of_name(name)?)));
-        if let Some((name, _)) = with_ids().find(|(_, own)| *own == id) {
-            return Ok(name);
-        }
-        let of_prefix: Vec<_> = with_ids().filter(|(_, own)| own.starts_with(id)).collect();
-        match of_prefix.as_slice() {
-            [(name, _)] => Ok(name),
-            [] => Err(RecordError::Unknown { id: id.to_owned(), folder: self.path.clone() }),
-            several => {
-                let scans = several.iter().map(|(_, id)| (*id).to_owned()).collect();
-                Err(RecordError::Ambiguous { id: id.to_owned(), scans })
-            }
-        }
     }
 }

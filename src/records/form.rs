@@ -101,11 +101,19 @@ pub fn read_header(record: &mut impl Read) -> Result<Header, DamageError> {
     }
     let mut text = vec![0; length];
     record.read_exact(&mut text).map_err(|_| DamageError::NoRecord)?;
-    let version: Version = serde_json::from_slice(&text).map_err(DamageError::Header)?;
+    parse_header(&text)
+}
+
+/// Reads a header.
+pub(super) fn parse_header(text: &[u8]) -> Result<Header, DamageError> {
+    if text.len() > MAX_HEADER {
+        return Err(DamageError::NoRecord);
+    }
+    let version: Version = serde_json::from_slice(text).map_err(DamageError::Header)?;
     if version.version > VERSION {
         return Err(DamageError::Version);
     }
-    let header: Header = serde_json::from_slice(&text).map_err(DamageError::Header)?;
+    let header: Header = serde_json::from_slice(text).map_err(DamageError::Header)?;
     // It becomes part of names.
     if is_id(&header.id) { Ok(header) } else { Err(DamageError::NoRecord) }
 }

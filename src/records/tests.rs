@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::severity::Severity;
 
-fn report(id: &str, started: &str, scope: &str) -> Report {
+pub(super) fn report(id: &str, started: &str, scope: &str) -> Report {
     let finding = json!({"vulnerability": "CVE-1", "advisory": "A", "aliases": [], "package": "a",
         "installed": "1", "purl": "pkg:deb/a@1", "fixed": "2", "severity": "high",
         "severity_source": null, "matched_as": null, "range": ">= 0", "locations": []});
@@ -24,8 +24,9 @@ fn report(id: &str, started: &str, scope: &str) -> Report {
     .expect("a report")
 }
 
-fn header(report: &Report) -> Header {
-    let origin = Origin { who: Some("eve".to_owned()), server: Some("https://cluster.test".to_owned()) };
+pub(super) fn header(report: &Report) -> Header {
+    let origin =
+        Origin { who: Some("eve".to_owned()), server: Some("https://cluster.test".to_owned()), schedule: None };
     Header::of(report, origin).expect("a header")
 }
 

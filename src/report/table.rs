@@ -4,13 +4,14 @@
 //! severity is a word and at most additionally a colour.
 
 mod coverage;
+mod drift;
 pub(super) mod findings;
 pub(super) mod grid;
 pub(super) mod overview;
 mod suppressed;
 
-use super::Report;
 use super::text::sanitize;
+use super::{ContainerReport, Report};
 use crate::package::Distro;
 
 /// How to render.
@@ -34,6 +35,7 @@ pub fn render(report: &Report, options: &TableOptions) -> String {
         coverage::coverage(report, *options),
         coverage::without_data(report, *options),
         coverage::end_of_life(report, *options),
+        drift::drift(report, *options),
         coverage::notes(report, *options),
         overview::total(report, *options),
     ];
@@ -57,6 +59,15 @@ pub fn columns(heads: &[(&str, bool)], rows: &[Vec<String>], options: TableOptio
 /// How a workload is called: with its namespace only where there are several.
 fn workload_name(report: &Report, namespace: &str, workload: &str) -> String {
     if has_namespaces(report) { format!("{namespace}/{workload}") } else { workload.to_owned() }
+}
+
+/// How a container is called: by its workload.
+fn container_name(report: &Report, container: &ContainerReport) -> String {
+    let workload = workload_name(report, &container.namespace, &container.workload);
+    match container.container.as_str() {
+        "" => sanitize(&workload),
+        name => sanitize(&format!("{workload} ({name})")),
+    }
 }
 
 /// `debian 12`

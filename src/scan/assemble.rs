@@ -121,12 +121,7 @@ fn recalled_image(target: &Target, about: &About, found: ImageReport) -> ImageRe
 }
 
 fn read_image(target: &Target, outcome: &Outcome, by: &ReadBy, found: ImageReport) -> ImageReport {
-    let state = match (&outcome.approximate, &outcome.partial) {
-        (Some(why), None) => State::Approximate(why.clone()),
-        (Some(why), Some(part)) => State::Approximate(format!("{why}; and in part only: {part}")),
-        (None, Some(part)) => State::Partial(part.clone()),
-        (None, None) => State::Scanned,
-    };
+    let state = state_of_read(outcome);
     let running = match &target.wanted {
         // The index that the runtime names stays the image's name, although one of its manifests was read.
         Wanted::Manifest(digest) if outcome.approximate.is_none() => Some(digest.clone()),
@@ -138,7 +133,18 @@ fn read_image(target: &Target, outcome: &Outcome, by: &ReadBy, found: ImageRepor
         platform: Some(outcome.platform.clone()),
         state,
         read_by: Some(by.clone()),
+        registry: outcome.registry.clone(),
         ..found
+    }
+}
+
+/// Whether an image was read whole, and whether it is what runs.
+pub(super) fn state_of_read(outcome: &Outcome) -> State {
+    match (&outcome.approximate, &outcome.partial) {
+        (Some(why), None) => State::Approximate(why.clone()),
+        (Some(why), Some(part)) => State::Approximate(format!("{why}; and in part only: {part}")),
+        (None, Some(part)) => State::Partial(part.clone()),
+        (None, None) => State::Scanned,
     }
 }
 

@@ -160,7 +160,9 @@ impl Attempts {
         let why = problem.map_or_else(|| "the scanner's log ended too early".to_owned(), ToString::to_string);
         let more = limits.max_memory.min(MEMORY * 4);
         match problem {
-            Some(Problem::Interrupted | Problem::Deadline | Problem::Watch(_)) => self.failed(why),
+            Some(Problem::Interrupted | Problem::Stopped(_) | Problem::Deadline | Problem::Watch(_)) => {
+                self.failed(why)
+            }
             Some(Problem::Log(error)) if error.is_missing_right() => self.failed(why),
             Some(Problem::OutOfMemory) if self.memory < more => self.in_own_pod(why, more),
             _ if self.alone => self.failed(format!("{why}; so it was when the image was read again alone")),
@@ -188,7 +190,11 @@ impl Attempts {
                 self.next_route(target, Some(why), |tried, new| tried.place.namespace != new.place.namespace)
             }
             // The pod fell over another image, which does not come again: this one is as good as untried.
-            _ if pod.got_on && !matches!(problem, Problem::Interrupted | Problem::Deadline) => Step::Again,
+            _ if pod.got_on
+                && !matches!(problem, Problem::Interrupted | Problem::Stopped(_) | Problem::Deadline) =>
+            {
+                Step::Again
+            }
             Problem::OutOfMemory
             | Problem::Died(_)
             | Problem::Evicted(_)
@@ -201,7 +207,8 @@ impl Attempts {
             | Problem::Deadline
             | Problem::Log(_)
             | Problem::Watch(_)
-            | Problem::Interrupted => self.failed(why),
+            | Problem::Interrupted
+            | Problem::Stopped(_) => self.failed(why),
         }
     }
 

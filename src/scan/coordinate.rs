@@ -1,6 +1,6 @@
 //! Runs the plan: so many pods at once, each image until it is read or nothing more can be tried.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use super::ladder::Ladder;
 use super::tell;
 use super::{ReadConfig, Update};
 use crate::cache::About;
-use crate::cluster::{Connection, Refusal};
+use crate::cluster::{Client, Connection, Refusal};
 use crate::facts::Facts;
 use crate::job::{self, GroupEnd, ImageEnd, Job, JobSettings, MEMORY, PodTask, Problem, Progress, User};
 use crate::plan::{Group, MAX_PER_POD, Place, Read, ScanPlan, Target};
@@ -22,7 +22,7 @@ use crate::sbom::{Document, Sbom, cyclonedx};
 use crate::wire::{DocumentName, TaskImage};
 
 /// Why an image is not read by a scan that starts no pods.
-const NO_PODS: &str = "its SBOM is not in the cache, and no pods are started (--no-pods)";
+pub(super) const NO_PODS: &str = "its SBOM is not in the cache, and no pods are started (--no-pods)";
 
 /// Time that a pod must have to be worth its start.
 const LEAST: Duration = Duration::from_secs(5);
@@ -68,6 +68,17 @@ pub(super) struct Reading {
     pub(super) notes: Vec<String>,
     /// Where Jobs may have been created.
     pub(super) namespaces: BTreeSet<String>,
+    /// Jobs that have read something, to be removed when that is kept.
+    pub(super) finished: Vec<FinishedJob>,
+    /// Who has stopped the scan from elsewhere.
+    pub(super) stopped_by: Option<String>,
+}
+
+/// A Job that has done its work.
+pub(super) struct FinishedJob {
+    namespace: String,
+    name: String,
+    uid: String,
 }
 
 /// How an image ended, its SBOM read.
@@ -101,15 +112,13 @@ struct Work {
     alone: bool,
 }
 
-impl Reading {
-    /// The SBOMs of all images that were read.
-    pub(super) fn sboms(&self) -> impl Iterator<Item = &Sbom> {
-        self.ends.iter().filter_map(|end| match end {
-            ImageResult::Read(_, whole, _) => Some(&whole.sbom),
-            ImageResult::Recalled(_, document) => Some(&document.sbom),
-            ImageResult::Failed(_) | ImageResult::Skipped(_) => None,
-        })
-    }
+/// The SBOMs of all images that were read.
+pub(super) fn sboms(ends: &[ImageResult]) -> impl Iterator<Item = &Sbom> {
+    ends.iter().filter_map(|end| match end {
+        ImageResult::Read(_, whole, _) => Some(&whole.sbom),
+        ImageResult::Recalled(_, document) => Some(&document.sbom),
+        ImageResult::Failed(_) | ImageResult::Skipped(_) => None,
+    })
 }
 
 /// Reads all targets of the plan. When stopped it returns as soon as no request is under way any more.
@@ -127,6 +136,8 @@ pub(super) async fn coordinate(
     let mut number = 0;
     // Whether a Job may be there that nobody follows: its creation was not answered, or its task died.
     let mut uncertain = false;
+    let mut stopped_by = None;
+    let mut finished = Vec::new();
     loop {
         while running.len() < with.config.parallelism.max(1) && !with.stop.is_cancelled() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -145,8 +156,19 @@ pub(super) async fn coordinate(
                     uncertain = true;
                     continue;
                 };
+                if let Some(Problem::Stopped(who)) = &end.problem {
+                    stopped_by = Some(who.clone());
+                    // As if the person had: nothing more is started, and all that is there goes.
+                    with.stop.cancel();
+                }
                 uncertain |= matches!(&end.problem, Some(Problem::Refused(error)) if error.may_pass());
-                remove(with, &work, &end, &mut removing);
+                if let Some((job, is_used)) = to_remove(with, &work, &end) {
+                    if is_used {
+                        finished.push(job);
+                    } else {
+                        removing.spawn(remove(with.connection.client.clone(), job));
+                    }
+                }
                 desk.take(work, user, end);
             }
         }
@@ -162,7 +184,8 @@ pub(super) async fn coordinate(
         let _ = job::remove_scan(client, scan, &namespaces, UNCERTAIN).await;
     }
     let never = || ImageResult::Failed("the scan ended before its turn".to_owned());
-    Reading { ends: ends.into_iter().map(|end| end.unwrap_or_else(never)).collect(), notes, namespaces }
+    let ends = ends.into_iter().map(|end| end.unwrap_or_else(never)).collect();
+    Reading { ends, notes, namespaces, finished, stopped_by }
 }
 
 /// What is still to be done, what was tried, and what came of it.
@@ -332,8 +355,10 @@ pub(super) fn planned_jobs(with: &Coordination<'_>) -> Vec<Job> {
 fn desired(with: &Coordination<'_>, work: &Work, user: User, number: usize, left: Duration) -> Job {
     let images = work.images.iter().map(|(target, route)| {
         let target = &with.plan.targets[*target];
+        let reference = target.routes[*route].reference.clone();
         TaskImage {
-            reference: target.routes[*route].reference.clone(),
+            others: target.others(&work.place, &reference),
+            reference,
             wanted: target.wanted.clone(),
             platform: target.platform.clone(),
             mount: None,
@@ -359,50 +384,58 @@ fn desired(with: &Coordination<'_>, work: &Work, user: User, number: usize, left
     job::desired_job(&task, with.settings)
 }
 
-/// Deletes the Job unless it is to stay. Interrupted scans are cleaned up as a whole.
-fn remove(with: &Coordination<'_>, work: &Work, end: &GroupEnd, removing: &mut JoinSet<Option<String>>) {
-    let all_read = end.images.iter().all(|image| matches!(image, ImageEnd::Read(..)));
+/// The Job unless it is to stay, and whether something was read by it. Interrupted scans are cleaned up as a whole.
+fn to_remove(with: &Coordination<'_>, work: &Work, end: &GroupEnd) -> Option<(FinishedJob, bool)> {
+    let is_read = |image: &ImageEnd| matches!(image, ImageEnd::Read(..));
     let keep = match with.config.keep_jobs {
         // It is not what was asked for.
         _ if matches!(end.problem, Some(Problem::Dropped(_))) => false,
         KeepJobs::Never => false,
-        KeepJobs::Failed => !all_read,
+        KeepJobs::Failed => !end.images.iter().all(is_read),
         KeepJobs::Always => true,
     };
-    let Some((job, uid)) = end.created.clone() else { return };
-    if keep || with.stop.is_cancelled() {
-        return;
-    }
-    let (client, namespace) = (with.connection.client.clone(), work.place.namespace.clone());
-    removing.spawn(async move {
-        let removed = job::delete(&client, &namespace, &job, &uid).await;
-        removed.err().map(|error| match error.refusal {
-            // The server would only say the same with the person's name.
-            Refusal::Forbidden(_) => format!("{error}: job {job} stays until it expires"),
-            _ => format!("{error}: {}: job {job} stays until it expires", error.refusal),
-        })
-    });
+    let (name, uid) = end.created.clone().filter(|_| !keep && !with.stop.is_cancelled())?;
+    let job = FinishedJob { namespace: work.place.namespace.clone(), name, uid };
+    Some((job, end.images.iter().any(is_read)))
 }
 
-/// Takes the SBOM out of the documents. What arrived is untrusted.
+/// Deletes Jobs whose results are kept; why some stay.
+pub(super) async fn remove_finished(client: Client, jobs: Vec<FinishedJob>) -> Vec<String> {
+    let mut removing: JoinSet<Option<String>> =
+        jobs.into_iter().map(|job| remove(client.clone(), job)).collect();
+    let mut notes = Vec::new();
+    while let Some(removed) = removing.join_next().await {
+        notes.extend(removed.ok().flatten());
+    }
+    notes
+}
+
+/// Deletes a Job; why it stays.
+async fn remove(client: Client, job: FinishedJob) -> Option<String> {
+    let FinishedJob { namespace, name, uid } = job;
+    let removed = job::delete(&client, &namespace, &name, &uid).await;
+    removed.err().map(|error| match error.refusal {
+        // The server would only say the same with the person's name.
+        Refusal::Forbidden(_) => format!("{error}: job {name} stays until it expires"),
+        _ => format!("{error}: {}: job {name} stays until it expires", error.refusal),
+    })
+}
+
+/// Takes the SBOM out of the documents.
 fn read(end: End) -> ImageResult {
     match end {
         End::Failed(why) => ImageResult::Failed(why),
-        End::Read(outcome, mut documents, by) => {
-            let Some((_, bytes)) = documents.remove(&DocumentName::Sbom) else {
-                return ImageResult::Failed("the scanner sent no SBOM".to_owned());
-            };
-            match cyclonedx::read(&bytes) {
-                Ok(read) => {
-                    let analysers = read.subject.analysers;
-                    ImageResult::Read(
-                        outcome,
-                        Box::new(Whole { sbom: read.sbom, analysers, document: bytes }),
-                        by,
-                    )
-                }
-                Err(error) => ImageResult::Failed(format!("the scanner's SBOM cannot be read: {error}")),
-            }
-        }
+        End::Read(outcome, documents, by) => match whole(documents) {
+            Ok(whole) => ImageResult::Read(outcome, Box::new(whole), by),
+            Err(why) => ImageResult::Failed(why),
+        },
     }
+}
+
+/// The SBOM among the documents that a scanner has sent; why there is none, in words. What arrived is untrusted.
+pub(super) fn whole(mut documents: BTreeMap<DocumentName, (u32, Vec<u8>)>) -> Result<Whole, String> {
+    let (_, document) = documents.remove(&DocumentName::Sbom).ok_or("the scanner sent no SBOM")?;
+    let read =
+        cyclonedx::read(&document).map_err(|error| format!("the scanner's SBOM cannot be read: {error}"))?;
+    Ok(Whole { sbom: read.sbom, analysers: read.subject.analysers, document })
 }

@@ -1,16 +1,18 @@
-//! What is known of what runs, without reading anything.
+//! What is known of what runs: from the cache alone, or by reading what is not in it.
 
 use std::collections::BTreeSet;
 
 use tokio_util::sync::CancellationToken;
 
-use super::coordinate::ImageResult;
+use super::assemble::state_of_read;
+use super::coordinate::{ImageResult, NO_PODS};
+use super::reading::{Prepared, WasRead, prepare, read};
 use super::recall::Recall;
-use super::{Prepared, ReadConfig, ScanError, prepare};
-use crate::cache::About;
-use crate::cluster::Connection;
+use super::{ReadConfig, ScanError, Stages, Update};
+use crate::cluster::{Connection, Discovery};
 use crate::coverage::State;
-use crate::sbom::Document;
+use crate::plan::ScanPlan;
+use crate::sbom::{Document, cyclonedx};
 
 /// What is known of what runs.
 #[derive(Clone, Debug)]
@@ -30,8 +32,10 @@ pub struct KnownImage {
     pub image: String,
     /// Who runs it: `shop/deployment/cart (web)`.
     pub users: BTreeSet<String>,
-    /// What the cache has of it; none if nobody has read it yet.
-    pub held: Option<(Box<About>, Box<Document>)>,
+    /// What is in it; none if it was not read.
+    pub document: Option<Box<Document>>,
+    /// What became of it.
+    pub state: State,
 }
 
 /// Looks at what runs, and into the cache.
@@ -39,19 +43,36 @@ pub async fn known(connection: &Connection, config: &ReadConfig) -> Result<Known
     let stop = CancellationToken::new();
     let prepared = prepare(connection, config, Recall::Documents, &stop, &|_| {}).await?;
     let Prepared { discovery, plan, recalled, notes, .. } = prepared;
-    let mut images: Vec<KnownImage> = plan
-        .targets
-        .iter()
-        .zip(recalled.images)
-        .map(|(target, result)| KnownImage {
-            image: target.reference.to_string(),
-            users: BTreeSet::new(),
-            held: match result {
-                Some(ImageResult::Recalled(about, document)) => Some((about, document)),
-                _ => None,
-            },
-        })
-        .collect();
+    let unread = || ImageResult::Skipped(NO_PODS.to_owned());
+    let ends = recalled.images.into_iter().map(|end| end.unwrap_or_else(unread));
+    Ok(of(&discovery, &plan, ends, notes))
+}
+
+/// Looks at what runs and into the cache, and reads what is not there as a scan does: by Jobs, of which nothing is left however
+/// it ends.
+pub async fn read_packages(
+    connection: &Connection,
+    config: &ReadConfig,
+    stop: &CancellationToken,
+    on: &(impl Fn(Update) + Sync),
+) -> Result<Known, ScanError> {
+    let WasRead { discovery, plan, reading, removing, mut notes, scan: _ } =
+        read(connection, config, stop, on, &Stages::new(on)).await?;
+    notes.extend(removing.await.unwrap_or_default());
+    Ok(of(&discovery, &plan, reading.ends.into_iter(), notes))
+}
+
+fn of(
+    discovery: &Discovery,
+    plan: &ScanPlan,
+    ends: impl Iterator<Item = ImageResult>,
+    notes: Vec<String>,
+) -> Known {
+    let image = |(target, end): (&crate::plan::Target, ImageResult)| {
+        let (document, state) = document(end);
+        KnownImage { image: target.reference.to_string(), users: BTreeSet::new(), document, state }
+    };
+    let mut images: Vec<KnownImage> = plan.targets.iter().zip(ends).map(image).collect();
     let mut left_out = Vec::new();
     for (container, planned) in discovery.containers.iter().zip(&plan.containers) {
         let user = format!("{}/{} ({})", container.pod.namespace, container.pod.workload, container.name);
@@ -60,7 +81,20 @@ pub async fn known(connection: &Connection, config: &ReadConfig) -> Result<Known
             Err(state) => left_out.push((user, reason(state))),
         }
     }
-    Ok(Known { images, left_out, notes })
+    Known { images, left_out, notes }
+}
+
+/// What is in an image, and what became of it.
+fn document(end: ImageResult) -> (Option<Box<Document>>, State) {
+    match end {
+        ImageResult::Recalled(_, document) => (Some(document), State::Cached),
+        ImageResult::Read(outcome, whole, _) => match cyclonedx::read(&whole.document) {
+            Ok(document) => (Some(Box::new(document)), state_of_read(&outcome)),
+            Err(error) => (None, State::Failed(format!("the scanner's SBOM cannot be read: {error}"))),
+        },
+        ImageResult::Failed(why) => (None, State::Failed(why)),
+        ImageResult::Skipped(why) => (None, State::Skipped(why)),
+    }
 }
 
 fn reason(state: &State) -> String {

@@ -6,17 +6,22 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::coordinate::{Coordination, planned_jobs};
+use super::reading::{Prepared, prepare};
 use super::recall::Recall;
-use super::{Prepared, ReadConfig, ScanError, prepare};
+use super::{ReadConfig, ScanError};
 use crate::cluster::{self, Connection, Right};
+use crate::facts::Facts;
 use crate::image::Platform;
 use crate::plan::{Reader, Target};
+use crate::wire::Wanted;
 
 /// What a scan would do.
 #[derive(Clone, Debug, Serialize)]
 pub struct Preview {
     /// Every image of the scope, once.
     pub images: Vec<PlannedImage>,
+    /// What is pulled for all of them.
+    pub pull: Pull,
     /// Containers that nothing would be read for, and why.
     pub left_out: Vec<LeftOut>,
     /// The Jobs that would be created, as the API server would get them.
@@ -36,6 +41,9 @@ pub struct PlannedImage {
     pub platform: Option<Platform>,
     /// How it would be read.
     pub how: How,
+    /// Bytes that are pulled for it, compressed: 0 if none are, none if that is not known. A layer that several images share
+    /// counts for each, although a scanner pod reads it once.
+    pub pull_bytes: Option<u64>,
     /// Number of the Job, from 1; none if none is needed.
     pub job: Option<usize>,
     /// Containers that run it.
@@ -64,6 +72,15 @@ pub enum How {
     Unreachable,
 }
 
+/// What is pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Pull {
+    /// Compressed bytes of the images of which that is known.
+    pub bytes: u64,
+    /// Images of which it is not known.
+    pub unknown: usize,
+}
+
 /// A container that nothing would be read for.
 #[derive(Clone, Debug, Serialize)]
 pub struct LeftOut {
@@ -73,6 +90,24 @@ pub struct LeftOut {
     pub state: String,
     /// Why.
     pub reason: String,
+}
+
+impl Pull {
+    /// The sum of what is pulled for these images.
+    #[must_use]
+    pub fn of(images: &[PlannedImage]) -> Self {
+        let known = images.iter().filter_map(|image| image.pull_bytes);
+        let bytes = known.fold(0, u64::saturating_add);
+        Self { bytes, unknown: images.iter().filter(|image| image.pull_bytes.is_none()).count() }
+    }
+}
+
+impl How {
+    /// Whether bytes come from a registry.
+    #[must_use]
+    pub fn pulls(&self) -> bool {
+        matches!(self, Self::Streamed { .. } | Self::Mounted { node: None })
+    }
 }
 
 /// Looks at everything that a scan would look at before it starts its first pod.
@@ -93,13 +128,17 @@ pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Pre
     for index in plan.containers.iter().flatten() {
         containers[*index] += 1;
     }
-    let image = |(index, target): (usize, &Target)| PlannedImage {
-        image: described(target),
-        platform: target.platform.clone(),
-        how: if recalled.images[index].is_some() { How::Cached } else { how(target) },
-        job: numbers.get(&index).copied(),
-        containers: containers[index],
-        obstacles: target.obstacles.clone(),
+    let image = |(index, target): (usize, &Target)| {
+        let how = if recalled.images[index].is_some() { How::Cached } else { how(target) };
+        PlannedImage {
+            image: described(target),
+            platform: target.platform.clone(),
+            pull_bytes: if how.pulls() { size(target, facts) } else { Some(0) },
+            how,
+            job: numbers.get(&index).copied(),
+            containers: containers[index],
+            obstacles: target.obstacles.clone(),
+        }
     };
     let left_out = discovery.containers.iter().zip(&plan.containers).filter_map(|(container, planned)| {
         let state = planned.as_ref().err()?;
@@ -109,10 +148,12 @@ pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Pre
             reason: state.reason().unwrap_or_default().to_owned(),
         })
     });
+    let images: Vec<PlannedImage> = plan.targets.iter().enumerate().map(image).collect();
     let namespaces: BTreeSet<String> = plan.groups.iter().map(|group| group.place.namespace.clone()).collect();
     let missing = cluster::missing_rights(&connection.client, &namespaces).await;
     Ok(Preview {
-        images: plan.targets.iter().enumerate().map(image).collect(),
+        pull: Pull::of(&images),
+        images,
         left_out: left_out.collect(),
         jobs,
         missing_rights: missing.iter().map(Right::to_string).collect(),
@@ -121,11 +162,16 @@ pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Pre
 }
 
 fn described(target: &Target) -> String {
-    use crate::wire::Wanted;
     match &target.wanted {
         Wanted::Manifest(digest) => target.reference.at(digest.clone()).to_string(),
         Wanted::Config(_) | Wanted::Reference => target.reference.to_string(),
     }
+}
+
+/// Bytes of an image, if a node has it. It is asked of no registry: a plan only looks.
+fn size(target: &Target, facts: &Facts) -> Option<u64> {
+    let Wanted::Manifest(digest) = &target.wanted else { return None };
+    facts.bytes_to_pull(digest, target.platform.as_ref())
 }
 
 fn how(target: &Target) -> How {

@@ -14,6 +14,11 @@ use crate::report::ReadBy;
 use crate::sbom::{Document, cyclonedx};
 use crate::wire::{Outcome, Wanted};
 
+/// An image was mounted.
+pub(super) const VOLUME: &str = "volume";
+/// An image was streamed.
+pub(super) const STREAM: &str = "stream";
+
 /// An image that need not be read.
 pub(super) struct Recalled {
     /// One per target of the plan; none if it has to be read.
@@ -22,12 +27,36 @@ pub(super) struct Recalled {
     pub(super) notes: Vec<String>,
 }
 
-/// What an image is kept under; none if its digest is not known beforehand.
-fn key(target: &Target) -> Option<ImageKey> {
-    let Wanted::Manifest(digest) = &target.wanted else { return None };
-    // Where nodes may not be read, a scanner pod reads what its own platform runs.
-    let platform = target.platform.clone().unwrap_or_else(Platform::of_this_program);
-    Some(ImageKey { digest: digest.clone(), platform })
+/// An image as it was asked for.
+pub(super) struct Asked<'a> {
+    pub(super) reference: &'a Reference,
+    pub(super) wanted: &'a Wanted,
+    pub(super) platform: Option<&'a Platform>,
+}
+
+impl<'a> Asked<'a> {
+    fn of(target: &'a Target) -> Self {
+        Self { reference: &target.reference, wanted: &target.wanted, platform: target.platform.as_ref() }
+    }
+
+    /// The platform of its node. Where nodes may not be read, a scanner pod reads what its own platform runs.
+    fn platform(&self) -> Platform {
+        self.platform.cloned().unwrap_or_else(Platform::of_this_program)
+    }
+
+    /// What it is kept under; none if its digest is not known beforehand.
+    fn key(&self) -> Option<ImageKey> {
+        let Wanted::Manifest(digest) = self.wanted else { return None };
+        Some(ImageKey { digest: digest.clone(), platform: self.platform() })
+    }
+
+    /// The platform that it is kept under: as the node has it, if it is that which was read. An index may say more of it, such
+    /// as the variant, which would not be known when it is looked up.
+    fn platform_of(&self, read: &Platform) -> Platform {
+        let asked = self.platform();
+        let is_same = (&asked.os, &asked.architecture) == (&read.os, &read.architecture);
+        if is_same { asked } else { read.clone() }
+    }
 }
 
 impl Recalled {
@@ -40,7 +69,7 @@ impl Recalled {
 /// Keeps what was read now; gives what a person should know. Who refreshes means to replace what is there.
 pub(super) async fn keep(cache: &Cache, plan: &ScanPlan, ends: &[ImageResult], refresh: bool) -> Vec<String> {
     let entry = |(target, end): (&Target, &ImageResult)| match end {
-        ImageResult::Read(outcome, whole, by) => entry(target, outcome, whole, by),
+        ImageResult::Read(outcome, whole, by) => entry(&Asked::of(target), outcome, whole, reader(by)),
         ImageResult::Recalled(..) | ImageResult::Failed(_) | ImageResult::Skipped(_) => None,
     };
     let entries: Vec<Entry> = plan.targets.iter().zip(ends).filter_map(entry).collect();
@@ -64,22 +93,23 @@ pub(super) enum Recall {
     WhatIsThere,
 }
 
-/// Asks the cache for every target.
-pub(super) async fn recall(cache: &Cache, plan: &ScanPlan, wanted: Recall) -> Recalled {
+/// Asks the cache for every target that is not known anyway.
+pub(super) async fn recall(cache: &Cache, plan: &ScanPlan, known: &[Entry], wanted: Recall) -> Recalled {
     let mut targets: BTreeMap<ImageKey, Vec<usize>> = BTreeMap::new();
     for (index, target) in plan.targets.iter().enumerate() {
-        if let Some(key) = key(target) {
+        if let Some(key) = Asked::of(target).key() {
             targets.entry(key).or_default().push(index);
         }
     }
-    let keys: Vec<ImageKey> = targets.keys().cloned().collect();
+    let is_known = |key: &&ImageKey| known.iter().any(|entry| entry.about.key == **key);
+    let keys: Vec<ImageKey> = targets.keys().filter(|key| !is_known(key)).cloned().collect();
     let read = move |Entry { about, document }| {
         let read = cyclonedx::read(&document);
         (about, if wanted == Recall::WhatIsThere { read.map(|_| Document::default()) } else { read })
     };
     let Each { made, mut notes } = cache.each(&keys, Some(&packages::analysers()), read).await;
     let mut images: Vec<Option<ImageResult>> = plan.targets.iter().map(|_| None).collect();
-    for (about, read) in made {
+    for (about, read) in made.into_iter().chain(known.iter().cloned().map(read)) {
         let document = match read {
             Ok(document) => Box::new(document),
             Err(error) => {
@@ -98,32 +128,21 @@ pub(super) async fn recall(cache: &Cache, plan: &ScanPlan, wanted: Recall) -> Re
     Recalled { images, notes }
 }
 
-/// The platform that an image is kept under: as the node has it, if it is that which was read. An index may say more
-/// of it, such as the variant, which would not be known when it is looked up.
-fn platform_of(target: &Target, read: &Platform) -> Platform {
-    let asked = target.platform.clone().unwrap_or_else(Platform::of_this_program);
-    let is_same = (&asked.os, &asked.architecture) == (&read.os, &read.architecture);
-    if is_same { asked } else { read.clone() }
-}
-
 /// What is kept of an image that was read now: only what is whole, and exactly what runs.
-fn entry(target: &Target, outcome: &Outcome, whole: &Whole, by: &ReadBy) -> Option<Entry> {
+pub(super) fn entry(asked: &Asked<'_>, outcome: &Outcome, whole: &Whole, reader: &str) -> Option<Entry> {
     if outcome.approximate.is_some() || outcome.partial.is_some() {
         return None;
     }
-    let Wanted::Manifest(digest) = &target.wanted else { return None };
+    let Wanted::Manifest(digest) = asked.wanted else { return None };
     let now = Timestamp::now();
     let now = now.round(jiff::Unit::Second).unwrap_or(now);
     let about = About {
-        key: ImageKey { digest: digest.clone(), platform: platform_of(target, &outcome.platform) },
+        key: ImageKey { digest: digest.clone(), platform: asked.platform_of(&outcome.platform) },
         manifest: outcome.manifest.clone(),
         config: outcome.config.clone(),
         // With the tag, by which people know it.
-        reference: Reference { digest: Some(digest.clone()), ..target.reference.clone() },
-        reader: match by {
-            ReadBy::Volume { .. } => "volume".to_owned(),
-            ReadBy::Stream | ReadBy::Cache { .. } => "stream".to_owned(),
-        },
+        reference: Reference { digest: Some(digest.clone()), ..asked.reference.clone() },
+        reader: reader.to_owned(),
         generator: format!("{} {}", cluster::NAME, crate::VERSION),
         analysers: whole.analysers.clone()?,
         packages: whole.sbom.packages.len(),
@@ -133,4 +152,12 @@ fn entry(target: &Target, outcome: &Outcome, whole: &Whole, by: &ReadBy) -> Opti
         used: now,
     };
     Some(Entry { about, document: whole.document.clone() })
+}
+
+/// How an image was read, in a word.
+fn reader(by: &ReadBy) -> &'static str {
+    match by {
+        ReadBy::Volume { .. } => VOLUME,
+        ReadBy::Stream | ReadBy::Cache { .. } => STREAM,
+    }
 }

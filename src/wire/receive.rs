@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::frame::{Frame, Line, parse_line};
-use super::{DocumentHeader, DocumentName, Failure, LOG_BUDGET_ALONE, MAX_IMAGES, Message, Outcome};
+use super::{
+    DocumentHeader, DocumentName, Failure, LOG_BUDGET_ALONE, MAX_IMAGES, MAX_OTHERS, Message, Outcome,
+};
 use crate::image::Digest;
 
 /// Most bytes of one document when unpacked. An SBOM of 20,000 packages has some 25 MiB.
@@ -194,14 +196,16 @@ impl Receiver {
                 self.document(header);
                 Event::Nothing
             }
-            Message::Done { image, outcome, documents } if image < self.images => {
+            Message::Done { image, mut outcome, documents } if image < self.images => {
+                outcome.registry.truncate(1 + MAX_OTHERS);
                 let open = self.open.take();
                 match open.and_then(|open| open.close(image, &documents)) {
                     Some(documents) => Event::Image { image, outcome, documents },
                     None => Event::Lost(image),
                 }
             }
-            Message::Failed { image, failure } if image < self.images => {
+            Message::Failed { image, mut failure } if image < self.images => {
+                failure.registry.truncate(1 + MAX_OTHERS);
                 self.open = None;
                 Event::Failed { image, failure }
             }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::DocumentName;
 use crate::image::{Digest, Platform, Reference};
 
+/// Most other references of an image that are asked for.
+pub const MAX_OTHERS: usize = 3;
+
 /// The work of one pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Task {
@@ -39,6 +42,10 @@ pub struct TaskImage {
     pub wanted: Wanted,
     /// The platform of the node; that of the scanner if it is not known.
     pub platform: Option<Platform>,
+    /// Other references by which pods run the same image, whose registries are asked with the same credentials. At most
+    /// [`MAX_OTHERS`] of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<Reference>,
     /// The folder where the kubelet has mounted it; without, its layers are streamed from the registry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount: Option<String>,

@@ -18,6 +18,7 @@ fn outcome() -> Outcome {
         partial: None,
         bytes: 7,
         millis: 3,
+        registry: Vec::new(),
     }
 }
 
@@ -46,7 +47,7 @@ fn log() -> String {
         sender.done(image, &documents, outcome()).expect("fits");
     }
     sender.start(2).expect("fits");
-    sender.failed(2, Failure { kind: FailureKind::Gone, reason: "gone".into() }).expect("fits");
+    sender.failed(2, Failure::new(FailureKind::Gone, "gone".into())).expect("fits");
     sender.end().expect("fits");
     String::from_utf8(out).expect("text")
 }
@@ -153,7 +154,7 @@ fn documents_beyond_the_budget_are_refused_before_anything_is_sent() {
     let documents = [Document { name: DocumentName::Sbom, version: 1, bytes: &sbom }];
     let refused = sender.done(0, &documents, outcome());
     assert!(matches!(refused, Err(SendError::Budget { .. })));
-    sender.failed(0, Failure { kind: FailureKind::NeedsOwnLog, reason: "too large".into() }).expect("fits");
+    sender.failed(0, Failure::new(FailureKind::NeedsOwnLog, "too large".into())).expect("fits");
     sender.end().expect("fits");
     assert!(out.len() < 2_000);
 }
@@ -163,7 +164,7 @@ fn a_reason_of_any_length_fits_a_frame() {
     let mut out = Vec::new();
     let mut sender = Sender::new(&mut out, SCAN.to_owned(), LOG_BUDGET);
     let reason = || "漢\u{1b}[31m".repeat(100_000);
-    sender.failed(0, Failure { kind: FailureKind::Other, reason: reason() }).expect("fits");
+    sender.failed(0, Failure::new(FailureKind::Other, reason())).expect("fits");
     let outcome = Outcome { partial: Some(reason()), approximate: Some(reason()), ..outcome() };
     sender.done(1, &[], outcome).expect("fits");
 }

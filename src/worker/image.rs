@@ -1,7 +1,8 @@
 //! One image from its registry to its documents.
 
+mod error;
+
 use std::collections::HashMap;
-use std::error::Error;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,14 +12,18 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::LAYERS_AT_ONCE;
-use super::mount::{self, MountError, Mounted, Stop};
+pub(super) use error::ImageError;
+
+use super::mount::{self, Mounted, Stop};
+use super::registered::{Asking, Registries, known};
+use crate::image::registered::Registered;
 use crate::image::{Digest, Platform, Reference};
 use crate::packages::{self, ReadContext, Record, Squashed};
 use crate::registry::{BlobReader, Image, Keyring, Layer, PullError, Registry};
 use crate::sbom::{Gap, Sbom, cyclonedx};
 use crate::tree::squash::{Stacked, Target};
 use crate::tree::{self, Budget, Limits, ReadError};
-use crate::wire::{DocumentName, FailureKind, TaskImage, Wanted};
+use crate::wire::{DocumentName, TaskImage, Wanted};
 
 /// Gaps that are named in the reason of a partial image; the SBOM names all.
 const GAPS_NAMED: usize = 3;
@@ -35,6 +40,9 @@ pub(super) struct ImageReader {
     may_ask_for_memory: bool,
     records: HashMap<Digest, Arc<Record>>,
     progress: Counter,
+    registries: Registries,
+    /// Of the image that was read last.
+    registered: Vec<Registered>,
 }
 
 /// What was read of an image.
@@ -51,39 +59,6 @@ pub(super) struct ReadImage {
     pub(super) sbom: Option<Vec<u8>>,
     pub(super) config: Option<Vec<u8>>,
     pub(super) bytes: u64,
-}
-
-/// Why an image was not read.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum ImageError {
-    /// The registry did not give it.
-    #[error(transparent)]
-    Pull(#[from] PullError),
-    /// Neither the running digest nor the tag is there.
-    #[error("neither the digest that runs nor the tag is in the registry any more")]
-    Gone(#[source] PullError),
-    /// Only another image than the one that was asked for is to be had.
-    #[error("{0}")]
-    Another(String),
-    /// The kubelet's mount is not there, or cannot be read.
-    #[error(transparent)]
-    Mount(#[from] MountError),
-    /// A layer is damaged.
-    #[error("layer {layer} is damaged")]
-    Layer {
-        layer: Digest,
-        #[source]
-        source: ReadError,
-    },
-    /// A file is too large for the memory there is.
-    #[error("a file needs {0} bytes of memory")]
-    NeedsMemory(u64),
-    /// Its documents cannot be written.
-    #[error("cannot write the SBOM")]
-    Sbom(#[source] cyclonedx::WriteError),
-    /// A defect of the scanner.
-    #[error("the scanner itself failed on this image: {0}")]
-    Internal(String),
 }
 
 /// Compressed bytes read of the current image, and those of all its layers. Clones share it.
@@ -123,9 +98,12 @@ impl<R: Read> Read for Counted<R> {
 impl ImageReader {
     /// A reader for one pod with so many bytes of memory.
     pub(super) fn new(registry: Registry, keyring: Keyring, memory: u64, may_ask_for_memory: bool) -> Self {
+        let keyring = Arc::new(keyring);
         Self {
+            registries: Registries::new(registry.clone(), Arc::clone(&keyring)),
+            registered: Vec::new(),
             registry,
-            keyring: Arc::new(keyring),
+            keyring,
             limits: Limits::default(),
             budget: Budget::of_memory_limit(memory),
             may_ask_for_memory,
@@ -139,6 +117,11 @@ impl ImageReader {
         self.progress.clone()
     }
 
+    /// What registries hold now of the image that was read last, or that could not be read.
+    pub(super) fn take_registered(&mut self) -> Vec<Registered> {
+        std::mem::take(&mut self.registered)
+    }
+
     /// Makes these documents of one image.
     pub(super) async fn read(
         &mut self,
@@ -146,6 +129,7 @@ impl ImageReader {
         documents: &[DocumentName],
     ) -> Result<ReadImage, ImageError> {
         self.progress.begin(0);
+        self.registered.clear();
         match (&asked.mount, documents) {
             (Some(folder), _) => self.read_mount(asked, folder).await,
             (None, [DocumentName::Config]) => self.read_config(asked).await,
@@ -198,7 +182,8 @@ impl ImageReader {
     /// Asks the registry for the config of the very image, and for nothing else.
     async fn read_config(&mut self, asked: &TaskImage) -> Result<ReadImage, ImageError> {
         let platform = asked.platform.clone().unwrap_or_else(Platform::of_this_program);
-        let (image, approximate) = self.look_up(asked, &platform).await?;
+        let (image, approximate, asking) = self.look_up_and_ask(asked, &platform).await?;
+        self.registered = asking.end().await;
         if let Some(another) = approximate.filter(|_| asked.wanted != Wanted::Reference) {
             return Err(ImageError::Another(another));
         }
@@ -219,7 +204,7 @@ impl ImageReader {
     /// Streams the layers of one image.
     async fn read_stream(&mut self, asked: &TaskImage) -> Result<ReadImage, ImageError> {
         let platform = asked.platform.clone().unwrap_or_else(Platform::of_this_program);
-        let (image, approximate) = self.look_up(asked, &platform).await?;
+        let (image, approximate, asking) = self.look_up_and_ask(asked, &platform).await?;
         let reference = asked.reference.at(image.manifest_digest.clone());
         let has_earlier = !self.records.is_empty();
         let sbom = match self.packages(&reference, &image.layers).await {
@@ -239,6 +224,7 @@ impl ImageReader {
             analysers: Some(packages::analysers()),
             created: None,
         };
+        self.registered = asking.end().await;
         Ok(ReadImage {
             sbom: Some(cyclonedx::write(&sbom, &subject).map_err(ImageError::Sbom)?),
             config: Some(super::config::document(&image.config)),
@@ -251,6 +237,26 @@ impl ImageReader {
             approximate,
             bytes: self.progress.get().0,
         })
+    }
+
+    /// Finds the image, and begins to ask what registries hold of it besides. That goes on beside what is read of it.
+    async fn look_up_and_ask(
+        &mut self,
+        asked: &TaskImage,
+        platform: &Platform,
+    ) -> Result<(Image, Option<String>, Asking), ImageError> {
+        let found = self.look_up(asked, platform).await;
+        let known = known(asked, found.as_ref().map(|(image, approximate)| (image, approximate.is_some())));
+        match found {
+            Ok((image, approximate)) => {
+                let asking = self.registries.ask(asked, platform, known);
+                Ok((image, approximate, asking))
+            }
+            Err(error) => {
+                self.registered = known.into_iter().map(|known| known.registered).collect();
+                Err(error)
+            }
+        }
     }
 
     /// Finds the image that was asked for, or the nearest to it with the reason why it is not the same.
@@ -419,58 +425,4 @@ fn in_words(gaps: &[Gap]) -> Option<String> {
     let more = gaps.len().saturating_sub(GAPS_NAMED);
     let more = (more > 0).then(|| format!("and {more} more"));
     Some(named.chain(more).collect::<Vec<_>>().join("; "))
-}
-
-impl ImageError {
-    /// What may help.
-    pub(super) fn kind(&self) -> FailureKind {
-        match self {
-            Self::Pull(error) => pull_kind(error),
-            Self::Gone(_) | Self::Another(_) => FailureKind::Gone,
-            Self::Mount(error) => error.kind(),
-            Self::Layer { .. } => FailureKind::Damaged,
-            Self::NeedsMemory(bytes) => FailureKind::NeedsMemory(*bytes),
-            Self::Sbom(_) | Self::Internal(_) => FailureKind::Other,
-        }
-    }
-
-    /// The error with its causes as one sentence.
-    pub(super) fn in_words(&self) -> String {
-        let mut words = self.to_string();
-        let mut next = self.source();
-        while let Some(cause) = next {
-            let cause_words = cause.to_string();
-            if !words.contains(&cause_words) {
-                words = format!("{words}: {cause_words}");
-            }
-            next = cause.source();
-        }
-        words
-    }
-}
-
-fn pull_kind(error: &PullError) -> FailureKind {
-    match error {
-        PullError::Unauthorized { .. }
-        | PullError::NoCredential { .. }
-        | PullError::UnknownChallenge { .. }
-        | PullError::TokenService { .. } => FailureKind::Unauthorized,
-        PullError::NotFound { .. } => FailureKind::Gone,
-        PullError::Manifest { .. } | PullError::ForeignLayer { .. } | PullError::Address { .. } => {
-            FailureKind::Unsupported
-        }
-        PullError::DigestMismatch { .. } | PullError::SizeMismatch { .. } | PullError::TooLarge { .. } => {
-            FailureKind::Damaged
-        }
-        PullError::UnknownIssuer { .. } => FailureKind::UnknownIssuer,
-        PullError::RateLimited { .. }
-        | PullError::Refused { .. }
-        | PullError::Protocol { .. }
-        | PullError::Tls { .. }
-        | PullError::PlainHttp { .. }
-        | PullError::Connect { .. }
-        | PullError::Timeout { .. }
-        | PullError::Broken { .. } => FailureKind::Unreachable,
-        PullError::Stopped { .. } => FailureKind::Other,
-    }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::image::{ImageError, ImageReader, ReadImage};
 use crate::VERSION;
+use crate::image::registered::Registered;
 use crate::registry::{Format, Keyring, ProxySettings, Registry, Settings, SettingsError};
 use crate::wire::{Document, DocumentName, Failure, FailureKind, MAX_IMAGES, Outcome, SendError, Sender, Task};
 
@@ -98,12 +99,12 @@ pub async fn run<W: Write + Send + 'static>(
         // Only when it is gone is nothing said about an image that has ended. Being aborted is its usual end.
         let _ = saying.await;
         match read {
-            Ok(Ok(read)) => send(&sender, number, read, started)?,
-            Ok(Err(error)) => lock(&sender).failed(number, failure(&error))?,
+            Ok(Ok(read)) => send(&sender, number, read, reader.take_registered(), started)?,
+            Ok(Err(error)) => lock(&sender).failed(number, failure(&error, reader.take_registered()))?,
             Err(_) => {
                 let (read, total) = reader.progress().get();
                 let reason = format!("time was up after {} of {} MiB", read >> 20, total.div_ceil(1 << 20));
-                lock(&sender).failed(number, Failure { kind: FailureKind::Timeout, reason })?;
+                lock(&sender).failed(number, Failure::new(FailureKind::Timeout, reason))?;
             }
         }
     }
@@ -130,6 +131,7 @@ fn send<W: Write>(
     sender: &Mutex<Sender<W>>,
     number: u32,
     read: ReadImage,
+    registry: Vec<Registered>,
     started: Instant,
 ) -> Result<(), SendError> {
     let documents = [(DocumentName::Sbom, &read.sbom), (DocumentName::Config, &read.config)];
@@ -147,12 +149,13 @@ fn send<W: Write>(
         closed: read.closed,
         bytes: read.bytes,
         millis: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        registry,
     };
     let sent = lock(sender).done(number, &documents, outcome);
     match sent {
         Err(SendError::Budget { needed, left }) => {
             let reason = format!("its documents take {needed} bytes of log, and {left} are left");
-            lock(sender).failed(number, Failure { kind: FailureKind::NeedsOwnLog, reason })
+            lock(sender).failed(number, Failure::new(FailureKind::NeedsOwnLog, reason))
         }
         other => other,
     }
@@ -177,8 +180,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn failure(error: &ImageError) -> Failure {
-    Failure { kind: error.kind(), reason: error.in_words() }
+fn failure(error: &ImageError, registry: Vec<Registered>) -> Failure {
+    Failure { kind: error.kind(), reason: error.in_words(), registry }
 }
 
 /// Reads the mounted pull secrets in their order. A secret that does not exist is an empty folder.

@@ -206,6 +206,7 @@ pub(crate) fn scan_with_job_in(namespace: &str) -> String {
     wait_for("a Job", 30, || {
         let path = "jsonpath={.items[*].metadata.labels.kubectl-clarity\\.io/scan}";
         let scans = kubectl(&["get", "jobs", "-n", namespace, "-o", path]);
-        (!scans.is_empty()).then_some(scans)
+        // Several Jobs of one scan.
+        scans.split_whitespace().next().map(ToOwned::to_owned)
     })
 }

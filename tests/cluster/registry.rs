@@ -67,7 +67,9 @@ impl SlowRegistry {
                 }
                 let (tls, content) = (Arc::clone(&tls), Arc::clone(&content));
                 // A client that goes away is none of our concern.
-                std::thread::spawn(move || serve(stream, tls, &content));
+                std::thread::spawn(move || {
+                    serve(stream, tls, |stream, method, path| answer(stream, method, path, &content))
+                });
             }
         });
         Self { image: format!("host.clarity.test:{port}/slow@{digest}"), gate, is_down }
@@ -123,12 +125,20 @@ pub(crate) fn tls() -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
-fn blob(layout: &Path, digest: &str) -> io::Result<Vec<u8>> {
+/// A blob of an OCI layout.
+pub(crate) fn blob(layout: &Path, digest: &str) -> io::Result<Vec<u8>> {
     std::fs::read(layout.join("blobs/sha256").join(digest.trim_start_matches("sha256:")))
 }
 
-/// Answers the requests of one connection (OCI distribution-spec, "Pull").
-fn serve(stream: TcpStream, tls: Arc<ServerConfig>, content: &Content) -> io::Result<()> {
+/// A connection over TLS.
+pub(crate) type Stream = StreamOwned<ServerConnection, TcpStream>;
+
+/// Answers the requests of one connection (OCI distribution-spec, "Pull"), each by its method and path.
+pub(crate) fn serve(
+    stream: TcpStream,
+    tls: Arc<ServerConfig>,
+    answer: impl Fn(&mut Stream, &str, &str) -> io::Result<()>,
+) -> io::Result<()> {
     let connection = ServerConnection::new(tls).map_err(io::Error::other)?;
     let mut stream = BufReader::new(StreamOwned::new(connection, stream));
     loop {
@@ -147,13 +157,13 @@ fn serve(stream: TcpStream, tls: Arc<ServerConfig>, content: &Content) -> io::Re
         }
         let mut words = request.split_whitespace();
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        answer(stream.get_mut(), method, path, content)?;
+        // A runtime says in a query which registry it takes this one for.
+        let path = path.split('?').next().unwrap_or_default();
+        answer(stream.get_mut(), method, path)?;
     }
 }
 
 fn answer(stream: &mut (impl Read + Write), method: &str, path: &str, content: &Content) -> io::Result<()> {
-    // A runtime says in a query which registry it takes this one for.
-    let path = path.split('?').next().unwrap_or_default();
     let digest = path.rsplit('/').next().filter(|last| last.starts_with("sha256:"));
     let Some((digest, bytes)) = digest.and_then(|digest| Some((digest, blob(&content.layout, digest).ok()?)))
     else {

@@ -9,18 +9,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::super::form::{self, FormError};
 use super::super::{About, Entry, in_words};
-use crate::cluster::NAME;
+use crate::cluster::{KIND_LABEL, NAME, Owned, PART_BYTES};
 use crate::image::Digest;
 
-/// Bytes of a document in one object. An object may have 1 MiB in all.
-pub(super) const PART_BYTES: usize = 900 << 10;
 /// Most objects of one entry.
 const MAX_PARTS: usize = 16;
 /// After this time nobody is still writing the first object of an entry.
 const ABANDONED: SignedDuration = SignedDuration::from_hours(1);
 
-/// Label that tells what an object is.
-pub(super) const KIND_LABEL: &str = "kubectl-clarity.io/kind";
 /// Label with as much of the digest as fits.
 pub(super) const DIGEST_LABEL: &str = "kubectl-clarity.io/digest";
 /// Value of [`KIND_LABEL`] of the first object of an entry.
@@ -56,13 +52,6 @@ pub(super) struct Head {
     pub(super) about: About,
     /// Number of objects.
     pub(super) parts: usize,
-}
-
-/// Objects that are one thing: an entry, or what is left of one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Owned {
-    /// Names and UIDs, in the order in which they are deleted.
-    pub(super) objects: Vec<(String, String)>,
 }
 
 /// What was seen in a namespace.
@@ -232,18 +221,5 @@ impl Seen {
     pub(super) fn names(&self) -> Vec<String> {
         let owned = self.entries.iter().map(|(owned, _)| owned).chain(&self.damaged);
         owned.filter_map(Owned::name).map(ToOwned::to_owned).collect()
-    }
-}
-
-impl Owned {
-    /// An object alone.
-    pub(super) fn of(metadata: &ObjectMeta) -> Self {
-        let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        Self { objects: vec![(text(&metadata.name), text(&metadata.uid))] }
-    }
-
-    /// The name of the first object.
-    pub(super) fn name(&self) -> Option<&str> {
-        self.objects.first().map(|(name, _)| name.as_str())
     }
 }

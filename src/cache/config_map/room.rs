@@ -7,7 +7,8 @@ use jiff::Timestamp;
 
 use super::super::About;
 use super::super::budget::{Held, Limits, surplus};
-use super::object::{Objects, Owned, PART_BYTES, Seen};
+use super::object::{Objects, Seen};
+use crate::cluster::{Owned, PART_BYTES};
 
 /// Most entries of a namespace: who lists them gets some 2 KiB of each.
 const MAX_ENTRIES: usize = 10_000;

@@ -2,9 +2,10 @@ use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use proptest::prelude::*;
 
-use super::object::{KIND_LABEL, PART_BYTES, digest_label};
+use super::object::digest_label;
 use super::*;
 use crate::cache::tests::{entry, key, remade};
+use crate::cluster::{KIND_LABEL, PART_BYTES};
 use crate::image::Digest;
 
 /// An entry whose document does not become smaller by packing.

@@ -18,6 +18,8 @@ fn settings() -> JobSettings {
         keep: false,
         requester: "ann".into(),
         scope: "-n shop".into(),
+        schedule: None,
+        selection: "{}".into(),
     }
 }
 
@@ -26,6 +28,7 @@ fn task(images: usize) -> PodTask {
         reference: "registry.test/shop/cart:1".parse().expect("valid"),
         wanted: Wanted::Manifest(Digest::of(&[n])),
         platform: None,
+        others: Vec::new(),
         mount: None,
     };
     PodTask {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{TableOptions, distro_name, unit, workload_name};
+use super::{TableOptions, container_name, distro_name, unit};
 use crate::report::text::{first_of, plural, sanitize, wrap};
 use crate::report::workloads::badness;
 use crate::report::{Coverage, ReadBy, Report};
@@ -30,12 +30,7 @@ pub(super) fn coverage(report: &Report, options: TableOptions) -> String {
     for container in &report.containers {
         let Some(reason) = container.state.reason() else { continue };
         let key = (badness(&container.state), container.state.as_str(), reason);
-        let workload = workload_name(report, &container.namespace, &container.workload);
-        let name = match container.container.as_str() {
-            "" => sanitize(&workload),
-            name => sanitize(&format!("{workload} ({name})")),
-        };
-        reasons.entry(key).or_default().insert(name);
+        reasons.entry(key).or_default().insert(container_name(report, container));
     }
     for ((_, state, reason), containers) in reasons {
         text.push_str(&wrap(&format!("{state}: {}", sanitize(reason)), 2, options.width));

@@ -5,6 +5,7 @@ mod overlaid;
 use insta::assert_snapshot;
 
 use super::*;
+use crate::image::registered::{DigestNow, Registered, TagNow};
 use crate::image::{Digest, Platform};
 use crate::package::Distro;
 use crate::report::{
@@ -60,6 +61,7 @@ fn image(name: &str, distro: (&str, &str), state: State, findings: Vec<Finding>)
         not_shown: 0,
         without_data: Vec::new(),
         end_of_life: None,
+        registry: Vec::new(),
     }
 }
 
@@ -509,4 +511,66 @@ fn bills_of_materials_are_called_documents_and_by_their_subject() {
     Incomplete: 1 of 2 documents not read whole; 1 document with packages that have
     no advisories
     "#);
+}
+
+#[test]
+fn drift_is_said_with_what_is_there_now_and_who_runs_what_was() {
+    let registered = |name: &str, tag, now: Option<&[u8]>, digest| Registered {
+        reference: format!("registry.test/{name}").parse().expect("a reference"),
+        tag,
+        now: now.map(Digest::of),
+        digest,
+    };
+    let named = |name: &str, workload: &str, index| ContainerReport {
+        image: format!("registry.test/{name}"),
+        ..container(workload, "p", "web", State::Scanned, Some(index))
+    };
+    let image = |name: &str, registry| ImageReport {
+        registry,
+        ..image(name, ("debian", "12"), State::Scanned, Vec::new())
+    };
+    let (moved, same, gone) = (Some(TagNow::Moved), Some(TagNow::Same), Some(TagNow::Gone));
+    let (present, lost) = (Some(DigestNow::Present), Some(DigestNow::Gone));
+    let images = vec![
+        image(
+            "cart:1",
+            vec![
+                registered("cart:1", moved, Some(b"new"), present),
+                registered("cart:stable", same, Some(b"old"), present),
+            ],
+        ),
+        image("web:2", vec![registered("web:2", moved, Some(b"new"), lost)]),
+        image("gone:1", vec![registered("gone:1", gone, None, lost)]),
+        image("untagged:1", vec![registered("untagged:1", gone, None, present)]),
+        image("well:1", vec![registered("well:1", None, None, present)]),
+    ];
+    let containers = vec![
+        named("cart:1", "shop/deployment/cart", 0),
+        named("cart:stable", "shop/deployment/stable", 0),
+        named("web:2", "shop/deployment/web", 1),
+        named("gone:1", "shop/deployment/gone", 2),
+        named("gone:1", "shop/daemonset/gone", 2),
+        named("untagged:1", "shop/deployment/untagged", 3),
+        named("well:1", "shop/deployment/well", 4),
+    ];
+    let report = report(containers, images);
+    let text = render(&report, &narrow());
+    let at = text.find("Drift").expect("the section");
+    let section = text[at..].split("\n\n").next().expect("a section");
+    assert_snapshot!(section, @r#"
+    Drift: pods that are started anew would not run what runs now
+      registry.test/cart:1 is sha256:11507a0e2f5e now; sha256:50ca6ce044d6 runs
+        deployment/cart (web)
+      registry.test/gone:1 is gone from the registry with its digest: no other node
+      can pull it
+        daemonset/gone (web), deployment/gone (web)
+      registry.test/untagged:1 is gone from the registry; sha256:65d3cb3a687a runs
+      and is still there without the tag
+        deployment/untagged (web)
+      registry.test/web:2 is sha256:11507a0e2f5e now; sha256:972269617bf9 runs and
+      is gone from the registry
+        deployment/web (web)
+    "#);
+    let json = crate::report::json::render(&report);
+    assert_eq!(crate::report::json::read(json.as_bytes()).expect("a report"), report);
 }

@@ -27,7 +27,7 @@ fn target(namespaces: &[&str]) -> Target {
 }
 
 fn failure(kind: FailureKind) -> ImageEnd {
-    ImageEnd::Failed(Failure { kind, reason: "why".into() })
+    ImageEnd::Failed(Failure::new(kind, "why".into()))
 }
 
 /// A pod that ended so, without having got anywhere.
@@ -118,6 +118,7 @@ fn read(approximate: Option<&str>) -> ImageEnd {
         closed: 0,
         bytes: 0,
         millis: 0,
+        registry: Vec::new(),
     };
     ImageEnd::Read(Box::new(outcome), BTreeMap::new())
 }

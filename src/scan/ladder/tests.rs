@@ -99,6 +99,7 @@ fn facts_leave_out_what_is_known_to_be_refused() {
         taints: Vec::new(),
         closed: None,
         without_user_namespaces: Some("its runtime offers none".into()),
+        images: BTreeMap::new(),
     };
     let old = PodSecurity { is_restricted: true, version: Version::parse("v1.34") };
     let facts = Facts {

@@ -1,6 +1,5 @@
-//! The requests to the API server, each with the right that it needs in its error.
+//! The ConfigMaps of a namespace that are ours, each request with the right that it needs in its error.
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
@@ -9,27 +8,40 @@ use kube::api::{
 };
 use serde_json::json;
 
-use super::object::{DIGEST_LABEL, KIND, KIND_LABEL, KIND_PART, Owned, USED, digest_label};
-use crate::cluster::{ApiError, NAME};
-use crate::image::Digest;
+use super::{ApiError, NAME};
 
+/// Label that tells what an object is.
+pub const KIND_LABEL: &str = "kubectl-clarity.io/kind";
+/// Bytes of content in one object. An object may have 1 MiB in all.
+pub const PART_BYTES: usize = 900 << 10;
 /// Objects per page of a list.
 const PAGE: u32 = 500;
 /// Most objects that are looked at.
 const MAX_OBJECTS: usize = 50_000;
 
-/// Requests for the ConfigMaps of a namespace.
-pub(super) struct Requests {
+/// The ConfigMaps of a namespace.
+pub struct ConfigMaps {
     api: Api<ConfigMap>,
     namespace: String,
 }
 
-impl Requests {
-    pub(super) fn new(client: &Client, namespace: &str) -> Self {
+/// Objects that are one thing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Owned {
+    /// Names and UIDs, in the order in which they are deleted.
+    pub objects: Vec<(String, String)>,
+}
+
+impl ConfigMaps {
+    /// Those of this namespace.
+    #[must_use]
+    pub fn new(client: &Client, namespace: &str) -> Self {
         Self { api: Api::namespaced(client.clone(), namespace), namespace: namespace.to_owned() }
     }
 
-    pub(super) fn namespace(&self) -> &str {
+    /// The namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
@@ -38,17 +50,11 @@ impl Requests {
         move |error| ApiError::new(action.clone(), &error)
     }
 
-    /// The metadata of everything of ours.
-    pub(super) async fn list(&self) -> Result<Vec<ObjectMeta>, ApiError> {
-        self.list_by(&format!("{KIND_LABEL} in ({KIND},{KIND_PART})")).await
-    }
-
-    /// The metadata of the parts of entries about images of this digest, or of one that begins as it does.
-    pub(super) async fn list_parts(&self, digest: &Digest) -> Result<Vec<ObjectMeta>, ApiError> {
-        self.list_by(&format!("{KIND_LABEL}={KIND_PART},{DIGEST_LABEL}={}", digest_label(digest))).await
-    }
-
-    async fn list_by(&self, selector: &str) -> Result<Vec<ObjectMeta>, ApiError> {
+    /// The metadata of all that are ours and that a label selector chooses.
+    ///
+    /// # Errors
+    /// The API server refused.
+    pub async fn list(&self, selector: &str) -> Result<Vec<ObjectMeta>, ApiError> {
         let selector = format!("app.kubernetes.io/managed-by={NAME},{selector}");
         let mut params = ListParams::default().labels(&selector).limit(PAGE);
         let mut listed = Vec::new();
@@ -64,17 +70,28 @@ impl Requests {
         }
     }
 
-    pub(super) async fn get(&self, name: &str) -> Result<Option<ConfigMap>, ApiError> {
+    /// One, if it is there.
+    ///
+    /// # Errors
+    /// The API server refused.
+    pub async fn get(&self, name: &str) -> Result<Option<ConfigMap>, ApiError> {
         self.api.get_opt(name).await.map_err(self.refused("get"))
     }
 
-    pub(super) async fn get_metadata(&self, name: &str) -> Result<Option<ObjectMeta>, ApiError> {
+    /// The metadata of one, if it is there.
+    ///
+    /// # Errors
+    /// The API server refused.
+    pub async fn get_metadata(&self, name: &str) -> Result<Option<ObjectMeta>, ApiError> {
         let object = self.api.get_metadata_opt(name).await.map_err(self.refused("get"))?;
         Ok(object.map(|object| object.metadata))
     }
 
     /// Creates an object; its name and UID. None if there is one of this name.
-    pub(super) async fn create(&self, object: &ConfigMap) -> Result<Option<(String, String)>, ApiError> {
+    ///
+    /// # Errors
+    /// The API server refused.
+    pub async fn create(&self, object: &ConfigMap) -> Result<Option<(String, String)>, ApiError> {
         match self.api.create(&PostParams::default(), object).await {
             Ok(created) => Ok(Owned::of(&created.metadata).objects.pop()),
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
@@ -83,7 +100,10 @@ impl Requests {
     }
 
     /// Deletes objects, if they are still those with these UIDs. What is gone is no error.
-    pub(super) async fn delete_all(&self, owned: &Owned) -> Result<(), ApiError> {
+    ///
+    /// # Errors
+    /// The API server refused.
+    pub async fn delete_all(&self, owned: &Owned) -> Result<(), ApiError> {
         for (name, uid) in &owned.objects {
             let params = DeleteParams {
                 propagation_policy: Some(PropagationPolicy::Background),
@@ -99,13 +119,31 @@ impl Requests {
         Ok(())
     }
 
-    /// Writes down when an entry was used last.
-    pub(super) async fn annotate_used(&self, name: &str, now: Timestamp) -> Result<(), super::CacheError> {
-        let patch = Patch::Merge(json!({"metadata": {"annotations": {USED: now.to_string()}}}));
+    /// Sets an annotation of an object that may have gone.
+    ///
+    /// # Errors
+    /// The API server refused.
+    pub async fn annotate(&self, name: &str, key: &str, value: &str) -> Result<(), ApiError> {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {key: value}}}));
         match self.api.patch_metadata(name, &PatchParams::default(), &patch).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
-            Err(error) => Err(self.refused("patch")(error).into()),
+            Err(error) => Err(self.refused("patch")(error)),
         }
+    }
+}
+
+impl Owned {
+    /// An object alone.
+    #[must_use]
+    pub fn of(metadata: &ObjectMeta) -> Self {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        Self { objects: vec![(text(&metadata.name), text(&metadata.uid))] }
+    }
+
+    /// The name of the first object.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.objects.first().map(|(name, _)| name.as_str())
     }
 }

@@ -1,0 +1,135 @@
+//! What the pods of a scan have said so far, for somebody who did not start it: nothing that was read need be read again.
+
+use std::collections::BTreeSet;
+
+use super::coordinate::whole;
+use super::recall::{Asked, STREAM, VOLUME, entry};
+use crate::cache::Entry;
+use crate::cluster::Connection;
+use crate::job::{Heard, ImageEnd, JobState, SeenJob, SeenScan, hear};
+use crate::wire::{TaskImage, Wanted};
+
+/// One image of a scan that is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenImage {
+    /// The image, as it was asked for.
+    pub image: String,
+    /// The namespace of the pod that reads it.
+    pub namespace: String,
+    /// The Job that reads it.
+    pub job: String,
+    /// How far it is.
+    pub state: ImageState,
+}
+
+/// How far an image is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageState {
+    /// Its turn has not come; what its pod waits for, in the cluster's own words.
+    Waiting(Option<String>),
+    /// Being read: bytes so far, and in all (0 while not known).
+    Reading {
+        /// Compressed bytes read.
+        read: u64,
+        /// Compressed bytes of all layers.
+        total: u64,
+    },
+    /// Read.
+    Read {
+        /// Number of packages.
+        packages: usize,
+    },
+    /// Not read by this pod; why.
+    Failed(String),
+}
+
+/// What is there of a scan.
+#[derive(Debug, Default)]
+pub struct Harvest {
+    /// Its images, in the order of its Jobs.
+    pub images: Vec<SeenImage>,
+    /// What was read whole, ready to be kept.
+    pub entries: Vec<Entry>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+impl Harvest {
+    /// Number of images that were read.
+    #[must_use]
+    pub fn read(&self) -> usize {
+        self.images.iter().filter(|image| matches!(image.state, ImageState::Read { .. })).count()
+    }
+}
+
+/// Reads what the pods of a scan have said.
+pub async fn harvest(connection: &Connection, scan: &SeenScan) -> Harvest {
+    let mut harvest = Harvest::default();
+    let mut seen = BTreeSet::new();
+    for job in &scan.jobs {
+        match hear(&connection.client, &scan.id, job).await {
+            Ok(heard) => harvest.take(job, heard, &mut seen),
+            Err(error) => {
+                harvest.notes.push(format!("{error}: {}", error.refusal));
+                let unheard = Heard { ends: job.images.iter().map(|_| None).collect(), reading: None };
+                harvest.take(job, unheard, &mut seen);
+            }
+        }
+    }
+    harvest
+}
+
+impl Harvest {
+    fn take(&mut self, job: &SeenJob, heard: Heard, seen: &mut BTreeSet<String>) {
+        let Heard { ends, reading } = heard;
+        for (number, (image, end)) in job.images.iter().zip(ends).enumerate() {
+            let state = match end {
+                Some(ImageEnd::Read(outcome, documents)) => match whole(documents) {
+                    Ok(whole) => {
+                        let asked = Asked {
+                            reference: &image.reference,
+                            wanted: &image.wanted,
+                            platform: image.platform.as_ref(),
+                        };
+                        let reader = if image.mount.is_some() { VOLUME } else { STREAM };
+                        self.entries.extend(entry(&asked, &outcome, &whole, reader));
+                        ImageState::Read { packages: whole.sbom.packages.len() }
+                    }
+                    Err(why) => ImageState::Failed(why),
+                },
+                Some(ImageEnd::Failed(failure)) => ImageState::Failed(failure.reason),
+                Some(ImageEnd::NotMounted(why)) => ImageState::Failed(why),
+                Some(ImageEnd::Lost) => ImageState::Failed("part of the scanner's log was lost".to_owned()),
+                Some(ImageEnd::Open | ImageEnd::NotReached) | None => unread(job, number, reading),
+            };
+            let name = described(image);
+            // A second Job for an image is another attempt: the last word counts.
+            if !seen.insert(name.clone()) {
+                self.images.retain(|earlier| earlier.image != name);
+            }
+            self.images.push(SeenImage {
+                image: name,
+                namespace: job.namespace.clone(),
+                job: job.name.clone(),
+                state,
+            });
+        }
+    }
+}
+
+fn unread(job: &SeenJob, number: usize, reading: Option<(usize, u64, u64)>) -> ImageState {
+    match (&job.state, reading) {
+        (JobState::Failed(why), _) => ImageState::Failed(why.clone()),
+        (JobState::Done, _) => ImageState::Failed("its pod ended without it".to_owned()),
+        (_, Some((current, read, total))) if current == number => ImageState::Reading { read, total },
+        (JobState::Waiting(what), _) => ImageState::Waiting(what.clone()),
+        (JobState::Running, _) => ImageState::Waiting(None),
+    }
+}
+
+fn described(image: &TaskImage) -> String {
+    match &image.wanted {
+        Wanted::Manifest(digest) => image.reference.at(digest.clone()).to_string(),
+        Wanted::Config(_) | Wanted::Reference => image.reference.to_string(),
+    }
+}
