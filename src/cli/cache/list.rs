@@ -247,8 +247,7 @@ mod tests {
     #[test]
     fn what_runs_is_counted_and_what_is_missing_is_named_within_80_columns() {
         let now = Timestamp::now();
-        let (here, there) =
-            ("registry.clarity.test:5000/apps/payments:1.24.3", "registry.clarity.test:5000/apps/web:1");
+        let (here, there) = ("registry.example.com/shop/cart:2.4.1", "registry.clarity.test:5000/apps/web:1");
         let abouts = vec![about(here, 0xab, now), about(there, 0xcd, now), about(there, 0xef, now)];
         let listed =
             [Listed { place: CachePlace::ConfigMap, name: "ConfigMaps in namespace shop".to_owned(), abouts }];
@@ -278,8 +277,12 @@ mod tests {
         let table = table(&listed, Some(&images), now, options);
         assert!(table.lines().all(|line| line.chars().count() <= 80), "{table}");
         // Each of two that go by one name says which it is, and the names of others stay in one piece.
-        for words in ["payments:1.24.3 ", "@cdcdcdcdcdcd", "@efefefefefef", "1 of 2 running images kept, 1 not"]
-        {
+        for words in [
+            "registry.example.com/shop/cart:2.4.1 ",
+            "@cdcdcdcdcdcd",
+            "@efefefefefef",
+            "1 of 2 running images kept, 1 not",
+        ] {
             assert!(table.contains(words), "{words}: {table}");
         }
         let missing = "Not kept: registry.clarity.test:5000/apps/new:1, run by";
