@@ -22,3 +22,6 @@ pub const SCAN_LABEL: &str = "kubectl-clarity.io/scan";
 
 /// Label that holds the name of the schedule that an object belongs to.
 pub const SCHEDULE_LABEL: &str = "kubectl-clarity.io/schedule";
+
+/// Value of [`KIND_LABEL`] of a pod that scans in the place of a person, and of its Job.
+pub const RUNNER_KIND: &str = "runner";

@@ -74,6 +74,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "records",
             "registry",
             "report",
+            "runner",
             "sbom",
             "scan",
             "severity",

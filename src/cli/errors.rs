@@ -4,6 +4,9 @@ use std::error::Error;
 use std::io::Write as _;
 
 use super::Exit;
+use super::attach::{self, AttachError};
+use super::database::LocalError;
+use super::detach::{self, DetachError};
 use super::image::ImageError;
 use super::input::InputError;
 use super::match_sbom::FileError;
@@ -21,6 +24,7 @@ use crate::records::RecordError;
 use crate::registry::{FetchError, PullError};
 use crate::report::ignore::IgnoreError;
 use crate::report::text::sanitize;
+use crate::runner::RunnerError;
 use crate::sbom::ReadError;
 use crate::scan::ScanError;
 
@@ -139,6 +143,41 @@ impl From<CleanUpError> for Explained {
             CleanUpError::Api(error) => error.into(),
             CleanUpError::Left(_) => Self::of(&error).hint("it ends by itself; or again: kubectl clarity stop"),
         }
+    }
+}
+
+impl From<RunnerError> for Explained {
+    fn from(error: RunnerError) -> Self {
+        match error {
+            RunnerError::Api(error) => error.into(),
+            RunnerError::NoUid | RunnerError::Left { .. } => Self::of(&error),
+        }
+    }
+}
+
+impl From<DetachError> for Explained {
+    fn from(error: DetachError) -> Self {
+        Self::of(&error).hint(detach::hint(&error))
+    }
+}
+
+impl From<LocalError> for Explained {
+    fn from(error: LocalError) -> Self {
+        Self::of(&error).hint("a registry or a mirror serves: --db-source REF|URL")
+    }
+}
+
+impl From<AttachError> for Explained {
+    fn from(error: AttachError) -> Self {
+        let exit = if matches!(error, AttachError::Left(_)) { Exit::Interrupted } else { Exit::Error };
+        let explained = Self { exit, ..Self::of(&error) };
+        attach::hint(&error).into_iter().fold(explained, Self::hint)
+    }
+}
+
+impl From<RecordError> for Explained {
+    fn from(error: RecordError) -> Self {
+        ReportError::from(error).into()
     }
 }
 

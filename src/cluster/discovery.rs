@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::gather;
 use super::refusal::ApiError;
-use super::{NAME, SCAN_LABEL};
+use super::{KIND_LABEL, NAME, RUNNER_KIND, SCAN_LABEL, SCHEDULE_LABEL};
 use crate::facts::{Facts, Toleration};
 use crate::image::RuntimeImage;
 use crate::workload::{Container, ContainerKind, Pod, WorkloadRef};
@@ -114,7 +114,9 @@ pub async fn discover(client: &Client, scope: &Scope) -> Result<Discovery, Disco
     let mut discovery = Discovery { containers, facts, notes };
     if own > 0 {
         let pods = if own == 1 { "1 pod".to_owned() } else { format!("{own} pods") };
-        discovery.notes.push(format!("left out: {pods} of other scans (label {SCAN_LABEL})"));
+        discovery
+            .notes
+            .push(format!("left out: {pods} of scans of ours (label app.kubernetes.io/managed-by={NAME})"));
     }
     select_targets(&mut discovery, scope)?;
     let by_place = |c: &Container| {
@@ -244,10 +246,14 @@ async fn cron_jobs(client: &Client, scope: &Scope, containers: &[Container]) -> 
 /// alone anybody can set, and would hide a workload.
 fn is_ours(meta: &ObjectMeta) -> bool {
     let label = |key: &str| meta.labels.as_ref().and_then(|labels| labels.get(key));
-    let Some(scan) = label(SCAN_LABEL) else { return false };
-    let job = controller(meta).filter(|owner| owner.kind == "job");
+    let job = match (label(SCAN_LABEL), label(KIND_LABEL), label(SCHEDULE_LABEL)) {
+        (Some(scan), ..) => format!("clarity-{scan}-"),
+        (None, Some(kind), None) if kind == RUNNER_KIND => "clarity-run-".to_owned(),
+        (None, Some(kind), Some(schedule)) if kind == RUNNER_KIND => format!("{schedule}-"),
+        _ => return false,
+    };
     label("app.kubernetes.io/managed-by").is_some_and(|by| by == NAME)
-        && job.is_some_and(|job| job.name.starts_with(&format!("clarity-{scan}-")))
+        && controller(meta).is_some_and(|owner| owner.kind == "job" && owner.name.starts_with(&job))
 }
 
 /// The controller of an object, its kind in lower case.

@@ -9,6 +9,7 @@ mod advisories;
 mod bad_input;
 mod cache;
 mod connection;
+mod detached;
 mod drift;
 mod environment;
 mod findings;
