@@ -117,7 +117,7 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Exit {
     let result = match cli.command {
-        Command::Scan(args) => scan::run(*args, cli.access, cli.verbosity).await,
+        Command::Scan(args) => Box::pin(scan::run(*args, cli.access, cli.verbosity)).await,
         Command::Plan(args) => plan::run(*args, cli.access).await,
         Command::Status(args) => status::run(*args, cli.access).await,
         Command::Attach(args) => attach::run(*args, cli.access, cli.verbosity).await,
