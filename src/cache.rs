@@ -27,7 +27,7 @@ use crate::cluster::ApiError;
 use crate::image::{Digest, ImageKey, Reference};
 
 pub use config_map::{BUDGET, ConfigMapStore, STATE_NAMESPACE, state_namespace};
-pub use layered::{Cache, Got};
+pub use layered::{Cache, Each, Got};
 pub use local::LocalStore;
 pub use volume::{FrameError, IDLE, Line, Opening, ServeError, VolumeStore, Way, serve};
 

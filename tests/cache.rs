@@ -129,8 +129,7 @@ fn list_tells_what_is_there_and_how_large_it_is() {
     assert!(lines[0].starts_with("IMAGE "), "{table}");
     let words: Vec<&str> = lines[2].split_whitespace().collect();
     let digest = Digest::of(b"web:1.2");
-    assert_eq!(words[..5], ["registry.test/web:1.2", digest.short(), "linux/amd64", "0", "1"], "{table}");
-    assert_eq!(words[5..], ["KiB", "3d", "3d", "volume", "local"], "{table}");
+    assert_eq!(words, ["registry.test/web:1.2", "0", "1", "KiB", "3d", "local"], "{table}");
     assert!(lines[4].starts_with("2 images, 1 KiB in "), "{table}");
     let list = machine.list();
     assert_eq!(list["stores"][0]["entries"], 2);

@@ -2,16 +2,22 @@
 //! note, and what they do not give is read anew.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 
+use super::local::Damaged;
 use super::{CacheError, Entry, Found, LocalStore, Store, is_touch_due};
 use crate::image::ImageKey;
 
 /// Requests to a store at the same time.
 const PARALLEL: usize = 8;
+/// Entries of the shared store that are in memory together.
+const BATCH: usize = 32;
+/// While one batch is looked into, others come.
+const BATCHES_AT_ONCE: usize = 3;
 
 /// Stores one before the other.
 #[derive(Default)]
@@ -27,6 +33,15 @@ pub struct Cache {
 pub struct Got {
     /// Entries that are what they say, in no particular order.
     pub entries: Vec<Entry>,
+    /// What a person should know.
+    pub notes: Vec<String>,
+}
+
+/// What was made of the entries that a cache had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Each<T> {
+    /// In no particular order.
+    pub made: Vec<T>,
     /// What a person should know.
     pub notes: Vec<String>,
 }
@@ -47,38 +62,82 @@ impl Cache {
     /// The entries of these keys that were made by these analysers; all of them without. What only the shared store has is
     /// copied to this machine. Damaged ones are removed.
     pub async fn get(&self, keys: &[ImageKey], analysers: Option<&str>) -> Got {
+        let Each { made, notes } = self.each(keys, analysers, |entry| entry).await;
+        Got { entries: made, notes }
+    }
+
+    /// The same, of which something is made on other threads as they come: all their documents together may be large.
+    pub async fn each<T: Send + 'static>(
+        &self,
+        keys: &[ImageKey],
+        analysers: Option<&str>,
+        make: impl Fn(Entry) -> T + Send + Sync + 'static,
+    ) -> Each<T> {
         let mut missing: BTreeSet<ImageKey> = keys.iter().cloned().collect();
-        let mut got = Got::default();
+        let mut each = Each { made: Vec::new(), notes: Vec::new() };
         let mut due = Vec::new();
+        let make = Arc::new(make);
         if let Some(local) = &self.local {
-            let found = ask(local, &missing, analysers, &mut got.notes).await;
+            let found = of_local(local, &missing, analysers, &make, &mut each.notes).await;
             let now = Timestamp::now();
-            due = found.iter().filter(|entry| is_touch_due(entry.about.used, now)).map(key_of).collect();
-            note_of(local, local.touch(&due).await, &mut got.notes);
-            for entry in &found {
-                missing.remove(&entry.about.key);
-            }
-            got.entries = found;
-        }
-        let Some(shared) = self.usable() else { return got };
-        if !missing.is_empty() {
-            let found = match ask_or_fail(shared, &missing, analysers, &mut got.notes).await {
-                Ok(found) => found,
-                Err(error) => {
-                    self.give_up_if_refused(&error);
-                    got.notes.push(in_a_note(&error));
-                    return got;
+            for Made { key, used, what } in found {
+                missing.remove(&key);
+                each.made.push(what);
+                if is_touch_due(used, now) {
+                    due.push(key);
                 }
-            };
-            self.copy(&found, &mut got.notes).await;
-            due.extend(found.iter().map(key_of));
-            got.entries.extend(found);
+            }
+            note_of(local, local.touch(&due).await, &mut each.notes);
         }
+        let Some(shared) = self.usable() else { return each };
         // What is used from the folder is used from there as well, as far as the least used goes first.
         if !due.is_empty() {
-            note_of(shared, shared.touch(&due).await, &mut got.notes);
+            note_of(shared, shared.touch(&due).await, &mut each.notes);
         }
-        got
+        let missing: Vec<ImageKey> = missing.into_iter().collect();
+        let batches = missing.chunks(BATCH).map(|keys| self.of_shared(keys, analysers, Arc::clone(&make)));
+        let mut batches = stream::iter(batches).buffer_unordered(BATCHES_AT_ONCE);
+        while let Some(more) = batches.next().await {
+            each.made.extend(more.made);
+            // All batches are refused for the same reason.
+            for note in more.notes {
+                if !each.notes.contains(&note) {
+                    each.notes.push(note);
+                }
+            }
+        }
+        each
+    }
+
+    /// What the shared store has of some keys.
+    async fn of_shared<T: Send + 'static>(
+        &self,
+        keys: &[ImageKey],
+        analysers: Option<&str>,
+        make: Arc<impl Fn(Entry) -> T + Send + Sync + 'static>,
+    ) -> Each<T> {
+        let mut each = Each { made: Vec::new(), notes: Vec::new() };
+        let Some(shared) = self.usable() else { return each };
+        let found = match ask(shared, keys, analysers, &mut each.notes).await {
+            Ok(found) => found,
+            Err(error) => {
+                self.give_up_if_refused(&error);
+                each.notes.push(in_a_note(&error));
+                return each;
+            }
+        };
+        if found.is_empty() {
+            return each;
+        }
+        self.copy(&found, &mut each.notes).await;
+        let used: Vec<ImageKey> = found.iter().map(|entry| entry.about.key.clone()).collect();
+        note_of(shared, shared.touch(&used).await, &mut each.notes);
+        let work = tokio::task::spawn_blocking(move || found.into_iter().map(|entry| make(entry)).collect());
+        match work.await {
+            Ok(all) => each.made = all,
+            Err(error) => each.notes.push(format!("cache: some of it was not read: {error}")),
+        }
+        each
     }
 
     /// Keeps entries in all stores; gives what a person should know.
@@ -128,48 +187,72 @@ impl Cache {
     }
 }
 
-fn key_of(entry: &Entry) -> ImageKey {
-    entry.about.key.clone()
+/// What was made of an entry.
+struct Made<T> {
+    key: ImageKey,
+    used: Timestamp,
+    what: T,
 }
 
-/// Asks a store; if it fails, that is noted and it has nothing.
-async fn ask(
-    store: &dyn Store,
+/// What the folder of this machine has of some keys; if it fails, that is noted and it has nothing.
+async fn of_local<T: Send + 'static>(
+    local: &LocalStore,
     keys: &BTreeSet<ImageKey>,
     analysers: Option<&str>,
+    make: &Arc<impl Fn(Entry) -> T + Send + Sync + 'static>,
     notes: &mut Vec<String>,
-) -> Vec<Entry> {
-    match ask_or_fail(store, keys, analysers, notes).await {
+) -> Vec<Made<T>> {
+    let (make, analysers) = (Arc::clone(make), analysers.map(ToOwned::to_owned));
+    let reading = local.each(keys.iter().cloned().collect(), move |entry| {
+        let (key, used) = (entry.about.key.clone(), entry.about.used);
+        is_by(&entry, analysers.as_deref()).then(|| Made { key, used, what: make(entry) })
+    });
+    let found = match reading.await {
         Ok(found) => found,
         Err(error) => {
             notes.push(in_a_note(&error));
-            Vec::new()
+            return Vec::new();
+        }
+    };
+    let mut whole = Vec::new();
+    for found in found {
+        match found {
+            Ok(one) => whole.extend(one),
+            Err(Damaged { key, why }) => notes.push(remove_damaged(local, &key, &why).await),
         }
     }
+    whole
 }
 
-async fn ask_or_fail(
+/// The entries of a store that are what they say.
+async fn ask(
     store: &dyn Store,
-    keys: &BTreeSet<ImageKey>,
+    keys: &[ImageKey],
     analysers: Option<&str>,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Entry>, CacheError> {
-    let keys: Vec<ImageKey> = keys.iter().cloned().collect();
     let mut entries = Vec::new();
-    for found in store.get(&keys).await? {
+    for found in store.get(keys).await? {
         match found {
             Found::Whole(entry) => entries.push(*entry),
-            Found::Damaged(key, why) => {
-                let end = match store.remove(&key).await {
-                    Ok(()) => "it was removed".to_owned(),
-                    Err(error) => format!("it could not be removed: {}", error.in_words()),
-                };
-                notes.push(format!("damaged in the cache ({}): {key}: {why}; {end}", store.name()));
-            }
+            Found::Damaged(key, why) => notes.push(remove_damaged(store, &key, &why).await),
         }
     }
-    entries.retain(|entry| analysers.is_none_or(|analysers| entry.about.analysers == analysers));
+    entries.retain(|entry| is_by(entry, analysers));
     Ok(entries)
+}
+
+fn is_by(entry: &Entry, analysers: Option<&str>) -> bool {
+    analysers.is_none_or(|analysers| entry.about.analysers == analysers)
+}
+
+/// Removes what is not what it says; gives what a person should know.
+async fn remove_damaged(store: &dyn Store, key: &ImageKey, why: &str) -> String {
+    let end = match store.remove(key).await {
+        Ok(()) => "it was removed".to_owned(),
+        Err(error) => format!("it could not be removed: {}", error.in_words()),
+    };
+    format!("damaged in the cache ({}): {key}: {why}; {end}", store.name())
 }
 
 fn note_of(store: &dyn Store, result: Result<(), CacheError>, notes: &mut Vec<String>) {

@@ -12,9 +12,10 @@ mod folder;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::available_parallelism;
 
-use futures::future::{BoxFuture, FutureExt as _, try_join_all};
+use futures::future::{BoxFuture, FutureExt as _, TryFutureExt as _, try_join_all};
 use jiff::Timestamp;
 
 use super::budget::Limits;
@@ -29,6 +30,13 @@ const LIMITS: Limits = Limits { bytes: 1 << 30, entries: 20_000 };
 #[derive(Clone, Debug)]
 pub struct LocalStore {
     folder: Arc<Folder>,
+}
+
+/// An entry that is not what it says.
+pub(super) struct Damaged {
+    pub(super) key: ImageKey,
+    /// In words.
+    pub(super) why: String,
 }
 
 impl LocalStore {
@@ -55,6 +63,34 @@ impl LocalStore {
     pub fn look(&self, key: &ImageKey) -> Result<Option<Found>, CacheError> {
         self.folder.check()?;
         Ok(self.folder.get(key))
+    }
+
+    /// Makes something of each entry of some keys, on as many threads as there are processors. Each of them holds one document
+    /// at a time: for memory it does not matter how many there are. What is not there is left out.
+    pub(super) fn each<T: Send + 'static>(
+        &self,
+        keys: Vec<ImageKey>,
+        make: impl Fn(Entry) -> T + Send + Sync + 'static,
+    ) -> BoxFuture<'static, Result<Vec<Result<T, Damaged>>, CacheError>> {
+        let threads = available_parallelism().map_or(1, usize::from).min(keys.len());
+        let work = Arc::new((keys, AtomicUsize::new(0), make));
+        let shares: Vec<_> = (0..threads)
+            .map(|_| {
+                let work = Arc::clone(&work);
+                self.run(move |folder| {
+                    // A folder that nobody may open is one trouble, not one for each key.
+                    folder.check()?;
+                    let (keys, next, make) = &*work;
+                    let one = |key| match folder.get(key)? {
+                        Found::Whole(entry) => Some(Ok(make(*entry))),
+                        Found::Damaged(key, why) => Some(Err(Damaged { key, why })),
+                    };
+                    let keys = std::iter::from_fn(|| keys.get(next.fetch_add(1, Ordering::Relaxed)));
+                    Ok(keys.filter_map(one).collect::<Vec<_>>())
+                })
+            })
+            .collect();
+        async move { Ok(try_join_all(shares).await?.into_iter().flatten().collect()) }.boxed()
     }
 
     /// Works on the folder where waiting for a disk keeps nobody else waiting.
@@ -85,18 +121,12 @@ impl Store for LocalStore {
     }
 
     fn get<'a>(&'a self, keys: &'a [ImageKey]) -> BoxFuture<'a, Result<Vec<Found>, CacheError>> {
-        let threads = available_parallelism().map_or(1, usize::from);
-        let share = keys.len().div_ceil(threads).max(1);
-        let shares = keys.chunks(share).map(|keys| {
-            let keys = keys.to_vec();
-            self.run(move |folder| {
-                // A folder that nobody may open is one trouble, not one for each key.
-                folder.check()?;
-                Ok(keys.iter().filter_map(|key| folder.get(key)).collect())
-            })
+        let found = self.each(keys.to_vec(), |entry| Found::Whole(Box::new(entry)));
+        let found = found.map_ok(|made| {
+            let damaged = |Damaged { key, why }| Found::Damaged(key, why);
+            made.into_iter().map(|made| made.unwrap_or_else(damaged)).collect()
         });
-        let shares: Vec<BoxFuture<'_, Result<Vec<Found>, CacheError>>> = shares.collect();
-        async move { Ok(try_join_all(shares).await?.into_iter().flatten().collect()) }.boxed()
+        found.boxed()
     }
 
     fn put<'a>(&'a self, entry: &'a Entry) -> BoxFuture<'a, Result<(), CacheError>> {

@@ -28,7 +28,7 @@ pub(super) struct CacheArgs {
 
 #[derive(Debug, Subcommand)]
 enum CacheCommand {
-    /// Say which images are there, how large and how old
+    /// Say which images are there, how large and when used; with -n or -A also which of those that run
     List(ListArgs),
     /// Remove what is not needed any more
     Prune(PruneArgs),
@@ -42,6 +42,9 @@ enum CacheCommand {
 
 #[derive(Debug, Args)]
 struct ListArgs {
+    /// Say of what runs in any namespace whether it is there; with -n of what runs in that one
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
     /// Form of the result
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
@@ -104,8 +107,13 @@ struct ImportArgs {
 
 pub(super) async fn run(args: CacheArgs, access: AccessArgs) -> Result<Exit, Explained> {
     match args.command {
-        CacheCommand::List(ListArgs { output, stores }) => {
-            with(stores.open(access).await?, async |stores| list::run(output, stores).await).await
+        CacheCommand::List(ListArgs { all_namespaces, output, stores }) => {
+            let running = match stores.scope(all_namespaces) {
+                Some(scope) => Some(list::running(scope, access.clone()).await?),
+                None => None,
+            };
+            let stores = stores.open(access).await?;
+            with(stores, async |stores| list::run(output, running.as_deref(), stores).await).await
         }
         CacheCommand::Prune(PruneArgs { older_than, keep_bytes, all, stores }) => {
             let rule = if all { prune::Rule::All } else { prune::Rule::Surplus { older_than, keep_bytes } };

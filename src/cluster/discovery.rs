@@ -101,31 +101,22 @@ impl Scope {
 
 /// Finds every container in scope. Only reading pods is needed; what else may be read makes the answer better.
 pub async fn discover(client: &Client, scope: &Scope) -> Result<Discovery, DiscoverError> {
-    let (pods, (facts, notes)) =
+    let (found, (facts, notes)) =
         tokio::join!(list_pods(client, scope), gather(client, scope.namespace.as_deref()));
-    let pods = pods?;
-    if pods.is_empty() {
+    let Found { mut containers, own } = found?;
+    if containers.is_empty() {
         return Err(nothing_found(client, scope).await);
     }
-    let mut discovery = Discovery { containers: Vec::new(), facts, notes };
-    let cron_jobs = cron_jobs(client, scope, &pods).await;
-    let mut own = 0_usize;
-    for pod in pods {
-        if is_ours(&pod.metadata) {
-            // One that is going is of a scan that has just ended.
-            own += usize::from(pod.metadata.deletion_timestamp.is_none());
-            continue;
-        }
-        discovery.containers.extend(containers_of(&pod, &discovery.facts, &cron_jobs));
+    let cron_jobs = cron_jobs(client, scope, &containers).await;
+    for container in &mut containers {
+        complete(&mut container.pod, &facts, &cron_jobs);
     }
+    let mut discovery = Discovery { containers, facts, notes };
     if own > 0 {
         let pods = if own == 1 { "1 pod".to_owned() } else { format!("{own} pods") };
         discovery
             .notes
             .push(format!("left out: {pods} of scans of ours (label app.kubernetes.io/managed-by={NAME})"));
-    }
-    if discovery.containers.is_empty() {
-        return Err(nothing_found(client, scope).await);
     }
     select_targets(&mut discovery, scope)?;
     let by_place = |c: &Container| {
@@ -167,7 +158,15 @@ fn selected(scope: &Scope) -> &'static str {
     if narrowed { " that the selectors match" } else { "" }
 }
 
-async fn list_pods(client: &Client, scope: &Scope) -> Result<Vec<ApiPod>, ApiError> {
+/// What pods say by themselves.
+#[derive(Default)]
+struct Found {
+    containers: Vec<Container>,
+    /// Pods of other scans.
+    own: usize,
+}
+
+async fn list_pods(client: &Client, scope: &Scope) -> Result<Found, ApiError> {
     let (api, place) = match &scope.namespace {
         Some(namespace) => (Api::namespaced(client.clone(), namespace), format!("in namespace {namespace:?}")),
         None => (Api::all(client.clone()), "in all namespaces".to_owned()),
@@ -175,7 +174,18 @@ async fn list_pods(client: &Client, scope: &Scope) -> Result<Vec<ApiPod>, ApiErr
     let mut params = ListParams::default();
     params.label_selector.clone_from(&scope.label_selector);
     params.field_selector.clone_from(&scope.field_selector);
-    list(&api, params).await.map_err(|error| ApiError::new(format!("list pods {place}"), &error))
+    let mut found = Found::default();
+    // Pods are large, and what matters of them is small: no more than a page is held.
+    let listed = list_each(&api, params, |pod: ApiPod| {
+        if is_ours(&pod.metadata) {
+            // One that is going is of a scan that has just ended.
+            found.own += usize::from(pod.metadata.deletion_timestamp.is_none());
+        } else {
+            found.containers.extend(containers_of(&pod));
+        }
+    });
+    listed.await.map_err(|error| ApiError::new(format!("list pods {place}"), &error))?;
+    Ok(found)
 }
 
 /// All pages of a list.
@@ -183,23 +193,34 @@ pub(super) async fn list<K>(api: &Api<K>, params: ListParams) -> Result<Vec<K>, 
 where
     K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
-    let mut params = params.limit(PAGE);
     let mut items = Vec::new();
+    list_each(api, params, |item| items.push(item)).await?;
+    Ok(items)
+}
+
+/// All items of a list, page by page.
+async fn list_each<K>(api: &Api<K>, params: ListParams, mut take: impl FnMut(K)) -> Result<(), kube::Error>
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    let mut params = params.limit(PAGE);
     loop {
         let page = api.list(&params).await?;
-        items.extend(page.items);
+        page.items.into_iter().for_each(&mut take);
         match page.metadata.continue_ {
             Some(token) if !token.is_empty() => params = params.continue_token(&token),
-            _ => return Ok(items),
+            _ => return Ok(()),
         }
     }
 }
 
+/// Cron jobs by the namespace and name of a job that they own.
+type CronJobs = BTreeMap<(String, String), WorkloadRef>;
+
 /// The cron jobs that own the jobs of these pods, by namespace and job. Without the right to list jobs a pod's
 /// workload is its job.
-async fn cron_jobs(client: &Client, scope: &Scope, pods: &[ApiPod]) -> BTreeMap<(String, String), WorkloadRef> {
-    let has_jobs = pods.iter().any(|pod| controller(&pod.metadata).is_some_and(|owner| owner.kind == "job"));
-    if !has_jobs {
+async fn cron_jobs(client: &Client, scope: &Scope, containers: &[Container]) -> CronJobs {
+    if !containers.iter().any(|container| container.pod.workload.kind == "job") {
         return BTreeMap::new();
     }
     let api: Api<Job> = match &scope.namespace {
@@ -241,8 +262,8 @@ fn controller(meta: &ObjectMeta) -> Option<WorkloadRef> {
     Some(WorkloadRef { kind: owner.kind.to_ascii_lowercase(), name: owner.name.clone() })
 }
 
-/// The pod and its controllers, from the bottom to the top.
-fn chain(meta: &ObjectMeta, cron_jobs: &BTreeMap<(String, String), WorkloadRef>) -> Vec<WorkloadRef> {
+/// The pod and those of its controllers that it tells of, from the bottom to the top.
+fn chain(meta: &ObjectMeta) -> Vec<WorkloadRef> {
     let mut chain = vec![WorkloadRef { kind: "pod".into(), name: meta.name.clone().unwrap_or_default() }];
     let Some(owner) = controller(meta) else { return chain };
     if owner.kind == "node" {
@@ -250,31 +271,32 @@ fn chain(meta: &ObjectMeta, cron_jobs: &BTreeMap<(String, String), WorkloadRef>)
         return chain;
     }
     chain.push(owner.clone());
-    match owner.kind.as_str() {
+    if owner.kind == "replicaset" {
         // A deployment names its replica sets NAME-HASH and labels their pods with the hash, so that no further
         // right is needed to know it.
-        "replicaset" => {
-            let hash = meta.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));
-            let name = hash.and_then(|hash| owner.name.strip_suffix(hash.as_str())?.strip_suffix('-'));
-            chain.extend(name.map(|name| WorkloadRef { kind: "deployment".into(), name: name.to_owned() }));
-        }
-        "job" => {
-            let namespace = meta.namespace.clone().unwrap_or_default();
-            chain.extend(cron_jobs.get(&(namespace, owner.name)).cloned());
-        }
-        _ => {}
+        let hash = meta.labels.as_ref().and_then(|labels| labels.get("pod-template-hash"));
+        let name = hash.and_then(|hash| owner.name.strip_suffix(hash.as_str())?.strip_suffix('-'));
+        chain.extend(name.map(|name| WorkloadRef { kind: "deployment".into(), name: name.to_owned() }));
     }
     chain
 }
 
-fn containers_of(
-    pod: &ApiPod,
-    facts: &Facts,
-    cron_jobs: &BTreeMap<(String, String), WorkloadRef>,
-) -> Vec<Container> {
+/// Adds what other objects say of a pod: the platform of its node, and the cron job above its job.
+fn complete(pod: &mut Pod, facts: &Facts, cron_jobs: &CronJobs) {
+    pod.platform = pod.node.as_ref().and_then(|node| Some(facts.node(node)?.platform.clone()));
+    if pod.workload.kind == "job"
+        && let Some(owner) = cron_jobs.get(&(pod.namespace.clone(), pod.workload.name.clone()))
+    {
+        pod.chain.push(owner.clone());
+        pod.workload = owner.clone();
+    }
+}
+
+/// The containers of a pod, as far as it tells of them itself.
+fn containers_of(pod: &ApiPod) -> Vec<Container> {
     let Some(spec) = &pod.spec else { return Vec::new() };
     let status = pod.status.as_ref();
-    let chain = chain(&pod.metadata, cron_jobs);
+    let chain = chain(&pod.metadata);
     let described = Pod {
         namespace: pod.metadata.namespace.clone().unwrap_or_default(),
         name: pod.metadata.name.clone().unwrap_or_default(),
@@ -282,7 +304,7 @@ fn containers_of(
         chain,
         pull_secrets: spec.image_pull_secrets.iter().flatten().map(|secret| secret.name.clone()).collect(),
         node: spec.node_name.clone(),
-        platform: spec.node_name.as_ref().and_then(|node| Some(facts.node(node)?.platform.clone())),
+        platform: None,
         tolerations: spec.tolerations.iter().flatten().map(toleration).collect(),
     };
     let statuses = |list: Option<&Vec<ContainerStatus>>| list.cloned().unwrap_or_default();

@@ -12,8 +12,11 @@ use kube::{Api, Client};
 
 use super::{ApiError, Refusal};
 
-/// What a scan does in each namespace: verb, API group, resource, subresource. The same as in the README's Role.
-const NEEDED: [(&str, &str, &str, &str); 7] = [
+/// Verb, API group, resource, subresource.
+type Need = (&'static str, &'static str, &'static str, &'static str);
+
+/// What a scan does in each namespace. The same as in the README's Role.
+const NEEDED: [Need; 7] = [
     ("list", "", "pods", ""),
     ("watch", "", "pods", ""),
     ("get", "", "pods", "log"),
@@ -44,16 +47,18 @@ impl fmt::Display for Right {
 /// The rights that a scan of these namespaces needs and the person does not have. What the server does not tell counts as
 /// there: the scan itself will say.
 pub async fn missing_rights(client: &Client, namespaces: &BTreeSet<String>) -> Vec<Right> {
+    let mut needed = Vec::from(NEEDED);
+    // Who may do it everywhere need not be asked about each.
+    if namespaces.len() > 1 {
+        let asked = NEEDED.map(|need| async move {
+            (!Box::pin(is_allowed(client, attributes(need, None))).await).then_some(need)
+        });
+        needed = futures::future::join_all(asked).await.into_iter().flatten().collect();
+    }
     let asked = namespaces.iter().take(NAMESPACES).flat_map(|namespace| {
-        NEEDED.map(|(verb, group, resource, subresource)| {
-            let attributes = ResourceAttributes {
-                namespace: Some(namespace.clone()),
-                verb: Some(verb.to_owned()),
-                group: Some(group.to_owned()),
-                resource: Some(resource.to_owned()),
-                subresource: Some(subresource.to_owned()).filter(|name| !name.is_empty()),
-                ..ResourceAttributes::default()
-            };
+        needed.iter().map(|need| {
+            let attributes = attributes(*need, Some(namespace));
+            let (verb, _, resource, subresource) = *need;
             let whole =
                 if subresource.is_empty() { resource.to_owned() } else { format!("{resource}/{subresource}") };
             let right = Right { namespace: namespace.clone(), verb, resource: whole };
@@ -72,13 +77,7 @@ pub async fn missing_rights(client: &Client, namespaces: &BTreeSet<String>) -> V
 /// What attaching to a pod takes and the person does not have; asked before a pod is started only for that.
 pub async fn missing_for_attach(client: &Client, namespace: &str) -> Option<ApiError> {
     // A stream by WebSocket is a GET; newer API servers ask for the right to create as well.
-    let attributes = ResourceAttributes {
-        namespace: Some(namespace.to_owned()),
-        verb: Some("get".to_owned()),
-        resource: Some("pods".to_owned()),
-        subresource: Some("attach".to_owned()),
-        ..ResourceAttributes::default()
-    };
+    let attributes = attributes(("get", "", "pods", "attach"), Some(namespace));
     if is_allowed(client, attributes).await {
         return None;
     }
@@ -87,6 +86,18 @@ pub async fn missing_for_attach(client: &Client, namespace: &str) -> Option<ApiE
         action,
         refusal: Refusal::Forbidden("the cluster's answer to a review of our rights".to_owned()),
     })
+}
+
+/// A question about a right in a namespace; without, in all.
+fn attributes((verb, group, resource, subresource): Need, namespace: Option<&str>) -> ResourceAttributes {
+    ResourceAttributes {
+        namespace: namespace.map(ToOwned::to_owned),
+        verb: Some(verb.to_owned()),
+        group: Some(group.to_owned()),
+        resource: Some(resource.to_owned()),
+        subresource: Some(subresource.to_owned()).filter(|name| !name.is_empty()),
+        ..ResourceAttributes::default()
+    }
 }
 
 async fn is_allowed(client: &Client, attributes: ResourceAttributes) -> bool {

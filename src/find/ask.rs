@@ -3,18 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::stream::{self, StreamExt as _};
-
 use super::answer::{Answer, Found, NotSearched};
 use super::running::Running;
 use super::search::{Looked, Search};
-use crate::cache::{Cache, Entry};
+use crate::cache::{Cache, Each, Entry};
 use crate::image::{ImageKey, Reference};
 
-/// Documents that are held at once by each of those who look.
-const BATCH: usize = 32;
-/// How many look at the same time: one batch is looked into while others come.
-const AT_ONCE: usize = 3;
 /// Images that are named in a note.
 const NAMED: usize = 5;
 /// Version of the JSON form of an answer.
@@ -139,32 +133,17 @@ async fn kept(cache: &Cache, notes: &mut Vec<String>) -> Vec<crate::cache::About
     all
 }
 
-/// Gets documents and looks into them, some at a time.
+/// Looks into documents as they come.
 async fn look_into(
     cache: &Cache,
     keys: Vec<ImageKey>,
     search: &Arc<Search>,
     notes: &mut Vec<String>,
 ) -> Vec<Seen> {
-    let batches: Vec<Vec<ImageKey>> = keys.chunks(BATCH).map(<[ImageKey]>::to_vec).collect();
-    let looking = stream::iter(batches).map(|keys| async move {
-        let crate::cache::Got { entries, notes } = cache.get(&keys, None).await;
-        let search = Arc::clone(search);
-        let looked = tokio::task::spawn_blocking(move || {
-            entries.iter().map(|entry| look(entry, &search)).collect::<Vec<_>>()
-        });
-        (looked.await, notes)
-    });
-    let mut seen = Vec::new();
-    let mut looking = looking.buffer_unordered(AT_ONCE);
-    while let Some((looked, more)) = looking.next().await {
-        notes.extend(more);
-        match looked {
-            Ok(looked) => seen.extend(looked),
-            Err(error) => notes.push(format!("some documents were not looked into: {error}")),
-        }
-    }
-    seen
+    let search = Arc::clone(search);
+    let Each { made, notes: more } = cache.each(&keys, None, move |entry| look(&entry, &search)).await;
+    notes.extend(more);
+    made
 }
 
 fn look(entry: &Entry, search: &Search) -> Seen {

@@ -52,6 +52,20 @@ impl Needles {
         let is_in = |finder: &Finder<'_>| finder.find(document).is_some();
         (self.shared.iter().any(is_in) && finders.iter().any(is_in)) || is_escaped(document)
     }
+
+    /// Where in a document a part of it begins to be one that may hold it, in order: a part with none of these places does
+    /// not. None if any part may.
+    pub(super) fn places(&self, document: &[u8]) -> Option<Vec<usize>> {
+        // One that reaches over the end of a part could hide another in the next part.
+        let reaches_over = |finder: &Finder<'_>| finder.needle().iter().any(|byte| b"{}[],\"".contains(byte));
+        if self.finders.is_none() || self.shared.iter().any(reaches_over) {
+            return None;
+        }
+        let of_names = self.shared.iter().flat_map(|finder| finder.find_iter(document));
+        let mut places: Vec<usize> = of_names.chain(escapes(document)).collect();
+        places.sort_unstable();
+        Some(places)
+    }
 }
 
 fn finders_of(texts: &BTreeSet<String>) -> Vec<Finder<'static>> {
@@ -60,7 +74,12 @@ fn finders_of(texts: &BTreeSet<String>) -> Vec<Finder<'static>> {
 
 /// Whether a document says something in other bytes than it could.
 fn is_escaped(document: &[u8]) -> bool {
-    memchr_iter(b'\\', document).any(|at| matches!(document.get(at + 1), Some(b'u' | b'/')))
+    escapes(document).next().is_some()
+}
+
+/// Where it does.
+fn escapes(document: &[u8]) -> impl Iterator<Item = usize> {
+    memchr_iter(b'\\', document).filter(|at| matches!(document.get(at + 1), Some(b'u' | b'/')))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::coordinate::{Coordination, planned_jobs};
 use super::reading::{Prepared, interrupted, prepare};
+use super::recall::Recall;
 use super::{ReadConfig, ScanError};
 use crate::cluster::Connection;
 use crate::job;
@@ -34,7 +35,7 @@ pub struct Detached {
 /// There is nothing to scan, or the API server refused; then nothing is left.
 pub async fn detach(connection: &Connection, config: &ReadConfig) -> Result<Detached, ScanError> {
     let stop = CancellationToken::new();
-    let prepared = prepare(connection, config, &stop, &|_| {}).await?;
+    let prepared = prepare(connection, config, Recall::WhatIsThere, &stop, &|_| {}).await?;
     let Prepared { scan, discovery: _, facts, plan, cache: _, recalled: _, settings, notes } = prepared;
     // Their results are to be found later.
     let settings = job::JobSettings { keep: true, ..settings };

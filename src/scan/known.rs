@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::assemble::state_of_read;
 use super::coordinate::{ImageResult, NO_PODS};
 use super::reading::{Prepared, WasRead, prepare, read};
+use super::recall::Recall;
 use super::{ReadConfig, ScanError, Stages, Update};
 use crate::cluster::{Connection, Discovery};
 use crate::coverage::State;
@@ -43,7 +44,7 @@ pub async fn known(
     config: &ReadConfig,
     stop: &CancellationToken,
 ) -> Result<Known, ScanError> {
-    let prepared = prepare(connection, config, stop, &|_| {}).await?;
+    let prepared = prepare(connection, config, Recall::Documents, stop, &|_| {}).await?;
     let Prepared { discovery, plan, cache, recalled, mut notes, .. } = prepared;
     notes.extend(cache.close().await);
     let unread = || ImageResult::Skipped(NO_PODS.to_owned());

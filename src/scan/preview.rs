@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::coordinate::{Coordination, planned_jobs};
 use super::reading::{Prepared, prepare};
+use super::recall::Recall;
 use super::{ReadConfig, ScanError, Shared};
 use crate::cluster::{self, Connection, Right};
 use crate::facts::Facts;
@@ -112,7 +113,8 @@ impl How {
 /// Looks at everything that a scan would look at before it starts its first pod.
 pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Preview, ScanError> {
     let stop = CancellationToken::new();
-    let mut prepared = prepare(connection, &without_volume(config), &stop, &|_| {}).await?;
+    let mut prepared =
+        prepare(connection, &without_volume(config), Recall::WhatIsThere, &stop, &|_| {}).await?;
     if let Shared::Claim(claim) = &config.cache.shared {
         prepared.notes.push(format!(
             "what is kept on the volume of claim {} in namespace {} is not looked at, as a scan does: that takes a pod",
@@ -131,6 +133,10 @@ pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Pre
     for (number, group) in (1..).zip(&plan.groups) {
         numbers.extend(group.images.iter().map(|(target, _)| (*target, number)));
     }
+    let mut containers = vec![0_usize; plan.targets.len()];
+    for index in plan.containers.iter().flatten() {
+        containers[*index] += 1;
+    }
     let image = |(index, target): (usize, &Target)| {
         let how = if recalled.images[index].is_some() { How::Cached } else { how(target) };
         PlannedImage {
@@ -139,7 +145,7 @@ pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Pre
             pull_bytes: if how.pulls() { size(target, facts) } else { Some(0) },
             how,
             job: numbers.get(&index).copied(),
-            containers: plan.containers.iter().filter(|planned| **planned == Ok(index)).count(),
+            containers: containers[index],
             obstacles: target.obstacles.clone(),
         }
     };

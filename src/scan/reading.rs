@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::coordinate::{Coordination, KeepJobs, Pods, Reading, coordinate, remove_finished};
-use super::recall::{Recalled, keep, recall};
+use super::recall::{Recall, Recalled, keep, recall};
 use super::stores::cache_for;
 use super::{ReadConfig, ScanError, Stages, Update};
 use crate::cache::Cache;
@@ -42,7 +42,7 @@ pub(super) async fn read(
     on: &(impl Fn(Update) + Sync),
     stages: &Stages<'_, impl Fn(Update)>,
 ) -> Result<WasRead, ScanError> {
-    let prepared = prepare(connection, config, stop, &|stage| stages.over(stage)).await?;
+    let prepared = prepare(connection, config, Recall::Documents, stop, &|stage| stages.over(stage)).await?;
     let Prepared { scan, discovery, facts, plan, cache, recalled, settings, mut notes } = prepared;
     on(Update::Planned {
         scan: scan.clone(),
@@ -97,6 +97,7 @@ pub(super) struct Prepared {
 pub(super) async fn prepare(
     connection: &Connection,
     config: &ReadConfig,
+    wanted: Recall,
     stop: &CancellationToken,
     over: &dyn Fn(&'static str),
 ) -> Result<Prepared, ScanError> {
@@ -120,7 +121,7 @@ pub(super) async fn prepare(
         if config.refresh && config.known.is_empty() {
             Recalled::nothing(&plan)
         } else {
-            recall(&cache, &plan, &config.known).await
+            recall(&cache, &plan, &config.known, wanted).await
         }
     };
     // A volume takes a pod.

@@ -1,15 +1,17 @@
 //! What was read before, and what is kept of what was read now.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::coordinate::{ImageResult, Whole};
-use crate::cache::{About, Cache, Entry, Got};
+use crate::cache::{About, Cache, Each, Entry};
 use crate::cluster;
 use crate::image::{Digest, ImageKey, Platform, Reference};
 use crate::packages;
 use crate::plan::{ScanPlan, Target};
 use crate::report::ReadBy;
-use crate::sbom::cyclonedx;
+use crate::sbom::{Document, cyclonedx};
 use crate::wire::{Outcome, Wanted};
 
 /// An image was mounted.
@@ -82,25 +84,47 @@ pub(super) async fn keep(cache: &Cache, plan: &ScanPlan, ends: &[ImageResult], r
     cache.put(&entries).await
 }
 
+/// What of the cache is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Recall {
+    /// All of it.
+    Documents,
+    /// Which documents are there and can be read: those of a large cluster together take a GiB. The bills stay empty.
+    WhatIsThere,
+}
+
 /// Asks the cache for every target that is not known anyway.
-pub(super) async fn recall(cache: &Cache, plan: &ScanPlan, known: &[Entry]) -> Recalled {
-    let keys: Vec<Option<ImageKey>> = plan.targets.iter().map(|target| Asked::of(target).key()).collect();
-    let is_known = |key: &&ImageKey| known.iter().any(|entry| entry.about.key == **key);
-    let wanted: Vec<ImageKey> = keys.iter().flatten().filter(|key| !is_known(key)).cloned().collect();
-    let Got { mut entries, mut notes } = cache.get(&wanted, Some(&packages::analysers())).await;
-    entries.extend_from_slice(known);
-    let image = |key: Option<ImageKey>| {
-        let key = key?;
-        let entry = entries.iter().find(|entry| entry.about.key == key)?;
-        match cyclonedx::read(&entry.document) {
-            Ok(document) => Some(ImageResult::Recalled(Box::new(entry.about.clone()), Box::new(document))),
-            Err(error) => {
-                notes.push(format!("the cached SBOM of {} cannot be read: {error}", entry.about.reference));
-                None
-            }
+pub(super) async fn recall(cache: &Cache, plan: &ScanPlan, known: &[Entry], wanted: Recall) -> Recalled {
+    let mut targets: BTreeMap<ImageKey, Vec<usize>> = BTreeMap::new();
+    for (index, target) in plan.targets.iter().enumerate() {
+        if let Some(key) = Asked::of(target).key() {
+            targets.entry(key).or_default().push(index);
         }
+    }
+    let is_known = |key: &&ImageKey| known.iter().any(|entry| entry.about.key == **key);
+    let keys: Vec<ImageKey> = targets.keys().filter(|key| !is_known(key)).cloned().collect();
+    let read = move |Entry { about, document }| {
+        let read = cyclonedx::read(&document);
+        (about, if wanted == Recall::WhatIsThere { read.map(|_| Document::default()) } else { read })
     };
-    let images = keys.into_iter().map(image).collect();
+    let Each { made, mut notes } = cache.each(&keys, Some(&packages::analysers()), read).await;
+    let mut images: Vec<Option<ImageResult>> = plan.targets.iter().map(|_| None).collect();
+    for (about, read) in made.into_iter().chain(known.iter().cloned().map(read)) {
+        let document = match read {
+            Ok(document) => Box::new(document),
+            Err(error) => {
+                notes.push(format!("the cached SBOM of {} cannot be read: {error}", about.reference));
+                continue;
+            }
+        };
+        let Some((last, others)) = targets.get(&about.key).and_then(|indexes| indexes.split_last()) else {
+            continue;
+        };
+        for index in others {
+            images[*index] = Some(ImageResult::Recalled(Box::new(about.clone()), document.clone()));
+        }
+        images[*last] = Some(ImageResult::Recalled(Box::new(about), document));
+    }
     Recalled { images, notes }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use clarity::cache::archive::Archive;
 use clarity::cache::{About, Cache, ConfigMapStore, Entry, Store as _};
@@ -13,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::environment::{environment, kubectl, kubectl_with, wait_for};
 use crate::namespace::{Namespace, PullSecret};
+use crate::nodes::open_nodes;
 use crate::plugin::{Ended, Plugin};
 use crate::rights::account;
 
@@ -144,7 +146,7 @@ fn object_name(entry: &Entry) -> String {
 }
 
 /// What the README says to do: the bytes of a ConfigMap, by kubectl and base64.
-fn by_hand(namespace: &str, name: &str, end: &str) -> Vec<u8> {
+pub(crate) fn by_hand(namespace: &str, name: &str, end: &str) -> Vec<u8> {
     let jsonpath = "jsonpath='{.binaryData.sbom\\.json\\.zst}'";
     let line = format!("kubectl get configmap {name} -n {namespace} -o {jsonpath} | base64 -d {end}");
     let output = Command::new("sh").args(["-c", &line]).output().expect("a shell");
@@ -399,8 +401,53 @@ async fn a_cache_that_may_not_be_written_is_one_note() {
     assert_eq!(cache.put(&entries).await, [""; 0], "it is not tried again");
 }
 
+/// Whether there is a namespace for the whole cluster is decided by one test at a time.
+static OF_THE_CLUSTER: Mutex<()> = Mutex::new(());
+
+/// The namespace that `--cache auto` looks for, while this lives.
+struct StateNamespace;
+
+impl StateNamespace {
+    fn new() -> Self {
+        wait_for("no namespace clarity-system, of another run", 60, || {
+            let made = Command::new("kubectl").args(["create", "namespace", "clarity-system"]).output();
+            made.expect("kubectl starts").status.success().then_some(())
+        });
+        Self
+    }
+}
+
+impl Drop for StateNamespace {
+    fn drop(&mut self) {
+        let delete = ["delete", "namespace", "clarity-system", "--wait=false", "--ignore-not-found"];
+        let _ = Command::new("kubectl").args(delete).output();
+    }
+}
+
+#[test]
+fn where_the_namespace_for_all_is_there_a_scan_keeps_and_finds_there_what_it_read() {
+    let _alone = OF_THE_CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    let _open = open_nodes();
+    let namespace = Namespace::with_image("auto", "distroless", "apps/distroless");
+    let _state = StateNamespace::new();
+    let scan = || {
+        let folder = TempDir::new().expect("a folder");
+        let machine = folder.path().display().to_string();
+        let scan =
+            Plugin::scan(&["-n", &namespace.name, "--cache", "auto"]).variable("XDG_CACHE_HOME", &machine);
+        scan.run().code(0).only_image().0
+    };
+    assert_eq!(scan(), "scanned");
+    assert_eq!(scan(), "cached", "on a machine that has read nothing");
+    let label = ["-l", "kubectl-clarity.io/kind=sbom", "-o", "name"];
+    let there = |namespace: &str| kubectl(&[&["get", "configmap", "-n", namespace][..], &label].concat());
+    assert!(there("clarity-system").contains(environment().digest("distroless").trim_start_matches("sha256:")));
+    assert_eq!(there(&namespace.name), "", "nothing is kept where it was scanned");
+}
+
 #[test]
 fn without_a_namespace_for_all_it_is_that_of_the_scan() {
+    let _alone = OF_THE_CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
     let place = Place::new("own");
     let folder = place.folder.path().display().to_string();
     let file = place.archive(&[entry("web:1.2", 3)]);

@@ -36,4 +36,6 @@ mod shared_records;
 mod shop;
 mod tags;
 mod terminal;
+#[path = "../schemas/validator.rs"]
+mod validator;
 mod volume;

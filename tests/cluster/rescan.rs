@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 
+use crate::cache::by_hand;
 use crate::environment::{environment, kubectl};
-use crate::namespace::{Namespace, PullSecret, running_pod};
+use crate::namespace::{Namespace, PullSecret, running_pod, waiting_pod};
 use crate::nodes::open_nodes;
 use crate::plugin::{Ended, Plugin};
 use crate::rights::{account, role_of_the_readme};
+use crate::validator::violations;
 
 /// Two images that run.
 fn namespace(topic: &str) -> Namespace {
@@ -174,4 +176,51 @@ fn what_one_person_has_read_the_others_need_not_read() {
     let output = std::process::Command::new("sh").args(["-c", &script]).output().expect("a shell");
     let sbom: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!((&sbom["bomFormat"], &sbom["specVersion"]), (&json!("CycloneDX"), &json!("1.5")));
+}
+
+#[test]
+fn what_a_scan_keeps_is_of_the_schema_and_is_found_from_a_machine_that_has_read_nothing() {
+    let _open = open_nodes();
+    let public = &environment().public;
+    let images = [
+        ("languages", "apps/languages:1"),
+        ("web", "apps/web:1.24"),
+        ("distroless", "apps/distroless:nonroot"),
+    ];
+    let pods = images
+        .map(|(name, image)| waiting_pod(name, &format!("{public}/{image}@{}", environment().digest(name))));
+    let namespace = Namespace::new("kept", PullSecret::None, pods.into());
+    let folder = tempfile::tempdir().expect("a folder");
+    let shared = ["--cache", "configmap", "--state-namespace", &namespace.name];
+    // Some of their packages are of ecosystems without advisories here.
+    let flags = [&shared[..], &["--allow-incomplete"]].concat();
+    let report = scan(&namespace, &folder, &flags).code(0).report();
+    assert_eq!(report["images"].as_array().map(Vec::len), Some(3), "{report:#}");
+
+    let label = ["-l", "kubectl-clarity.io/kind=sbom", "-o", "name"];
+    let names = kubectl(&[&["get", "configmap", "-n", &namespace.name][..], &label].concat());
+    assert_eq!(names.lines().count(), 3, "{names}");
+    for name in names.lines() {
+        let name = name.strip_prefix("configmap/").expect("a ConfigMap");
+        assert_eq!(violations(&by_hand(&namespace.name, name, "| zstd -d")), [""; 0], "{name}");
+    }
+
+    let empty = tempfile::tempdir().expect("a folder");
+    let ask = |query: &str, cache: &str| {
+        Plugin::new(&["find", query, "-n", &namespace.name, "-o", "json", "--cache", cache])
+            .with(if cache == "local" { &[] } else { &shared[2..] })
+            .variable("XDG_CACHE_HOME", &empty.path().display().to_string())
+            .run()
+    };
+    let nothing = ask("libc6", "local").code(4).report();
+    assert_eq!((&nothing["searched"], nothing["not_searched"].as_array().map(Vec::len)), (&json!(0), Some(3)));
+    let found = ask("libc6", "configmap").code(0).report();
+    assert_eq!(found["searched"], 3, "{found:#}");
+    assert!(found["images"].as_array().is_some_and(|images| !images.is_empty()), "{found:#}");
+    assert_eq!(
+        ask("libc6", "local").code(0).report()["images"],
+        found["images"],
+        "they were copied to this machine"
+    );
+    namespace.assert_nothing_left();
 }

@@ -7,7 +7,7 @@ use super::super::errors::Explained;
 use super::super::kept::{self, ScannerArgs};
 use super::super::ui;
 use crate::cache::{BUDGET, CacheError, ConfigMapStore, LocalStore, Store, VolumeStore, state_namespace};
-use crate::cluster;
+use crate::cluster::{self, Scope};
 use crate::job::Claim;
 use crate::scan::volume_store;
 
@@ -49,6 +49,12 @@ pub(super) struct Opened {
 }
 
 impl StoreArgs {
+    /// What of the cluster is meant, if anything is.
+    pub(super) fn scope(&self, all_namespaces: bool) -> Option<Scope> {
+        let namespace = self.namespace.clone();
+        (all_namespaces || namespace.is_some()).then(|| Scope { namespace, ..Scope::default() })
+    }
+
     /// The stores that are meant, that of this machine first.
     pub(super) async fn open(self, access: AccessArgs) -> Result<Vec<Opened>, Explained> {
         self.open_with(access, BUDGET).await

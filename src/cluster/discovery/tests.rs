@@ -7,7 +7,7 @@ fn pod(value: serde_json::Value) -> ApiPod {
 }
 
 fn found(value: serde_json::Value) -> Vec<Container> {
-    containers_of(&pod(value), &Facts::default(), &BTreeMap::new())
+    containers_of(&pod(value))
 }
 
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
@@ -68,15 +68,19 @@ fn the_workload_is_the_top_of_the_chain_of_controllers() {
 
 #[test]
 fn a_job_of_a_cron_job_belongs_to_the_cron_job() {
-    let meta: ObjectMeta =
-        serde_json::from_value(json!({"name": "p", "namespace": "shop", "ownerReferences": [
-        {"apiVersion": "batch/v1", "kind": "Job", "name": "nightly-1", "uid": "u", "controller": true}]}))
-        .expect("metadata");
+    let mut containers = found(json!({
+        "metadata": {"name": "p", "namespace": "shop", "ownerReferences": [
+            {"apiVersion": "batch/v1", "kind": "Job", "name": "nightly-1", "uid": "u", "controller": true}]},
+        "spec": {"containers": [{"name": "c", "image": "a:1"}]},
+    }));
     let owners = BTreeMap::from([(
         ("shop".to_owned(), "nightly-1".to_owned()),
         WorkloadRef { kind: "cronjob".into(), name: "nightly".into() },
     )]);
-    let chain: Vec<String> = chain(&meta, &owners).iter().map(ToString::to_string).collect();
+    let pod = &mut containers[0].pod;
+    complete(pod, &Facts::default(), &owners);
+    assert_eq!(pod.workload.to_string(), "cronjob/nightly");
+    let chain: Vec<String> = pod.chain.iter().map(ToString::to_string).collect();
     assert_eq!(chain, ["pod/p", "job/nightly-1", "cronjob/nightly"]);
 }
 

@@ -137,19 +137,26 @@ impl References {
 /// An SPDX expression stands alone; otherwise each licence by its SPDX id, if it has one, or by name.
 fn licenses(texts: &[String]) -> Option<Licenses> {
     if let [text] = texts {
-        let is_compound = text.contains(' ');
+        let is_compound = text.contains(' ') || (text.ends_with('+') && !is_id(text));
         if let Some(expression) = SpdxExpression::try_from(text.clone()).ok().filter(|_| is_compound) {
             return Some(Licenses(vec![LicenseChoice::Expression(expression)]));
         }
     }
     let choice = |text: &String| {
         let mut license = License::named_license(text);
-        if let Ok(id) = SpdxIdentifier::try_from(text.clone()) {
+        if let Some(id) = SpdxIdentifier::try_from(text.clone()).ok().filter(|_| is_id(text)) {
             license.license_identifier = LicenseIdentifier::SpdxId(id);
         }
         LicenseChoice::License(license)
     };
     (!texts.is_empty()).then(|| Licenses(texts.iter().map(choice).collect()))
+}
+
+/// Whether what the library takes for an id can be one: it also takes ids with a plus, of which SPDX's list has but these, and
+/// words that say that there is none.
+fn is_id(text: &str) -> bool {
+    const WITH_PLUS: [&str; 6] = ["GPL-1.0+", "GPL-2.0+", "GPL-3.0+", "LGPL-2.0+", "LGPL-2.1+", "LGPL-3.0+"];
+    !matches!(text, "NOASSERTION" | "NONE") && (!text.ends_with('+') || WITH_PLUS.contains(&text))
 }
 
 fn some_properties(properties: properties::Properties) -> Option<Properties> {
