@@ -14,6 +14,7 @@ mod input;
 mod kept;
 mod match_sbom;
 mod plan;
+mod rbac;
 mod report;
 mod reports;
 mod result;
@@ -74,6 +75,8 @@ enum Command {
     Db(Box<db::DbArgs>),
     /// What was read of images: list it, prune it, carry it elsewhere
     Cache(Box<cache::CacheArgs>),
+    /// Print the rights for scans as roles, or apply them to the cluster
+    Rbac(Box<rbac::RbacArgs>),
     /// Put the scanner's image into a registry or a file
     Image(image::ImageArgs),
     /// Print the version
@@ -129,6 +132,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Find(args) => find::run(*args, cli.access).await,
         Command::Db(args) => db::run(*args).await,
         Command::Cache(args) => cache::run(*args, cli.access).await,
+        Command::Rbac(args) => rbac::run(*args, cli.access).await,
         Command::Image(args) => image(args).await,
         Command::Version => {
             ui::data(None, &format!("kubectl-clarity {}\n", crate::VERSION)).map(|()| Exit::Passed)

@@ -25,7 +25,7 @@
 //! report              one Report, less what is ignored -> table, json
 //! ```
 //!
-//! A scan may also be run by a [`runner`], in a pod, when nobody waits for it.
+//! A scan may also be run by a [`runner`], in a pod, when nobody waits for it. What it and a person may do is in [`roles`].
 //!
 //! What was read of an image goes into the [`cache`] and is asked for there before the next plan is carried out: an image is read
 //! once. Where that is a volume, `clarity-scan keep` in a pod answers for it. Reports are kept as [`records`].
@@ -75,6 +75,7 @@ pub mod plan;
 pub mod records;
 pub mod registry;
 pub mod report;
+pub mod roles;
 pub mod runner;
 pub mod sbom;
 pub mod scan;

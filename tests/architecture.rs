@@ -31,6 +31,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("plan", &["coverage", "facts", "image", "wire", "workload"]),
     ("job", &["cluster", "facts", "image", "plan", "wire"]),
     ("runner", &["cluster", "job"]),
+    ("roles", &["cluster", "image", "runner"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "sbom", "severity"]),
@@ -74,6 +75,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "records",
             "registry",
             "report",
+            "roles",
             "runner",
             "sbom",
             "scan",
@@ -86,8 +88,8 @@ const MODULES: &[(&str, &[&str])] = &[
 /// Large crates and the modules that may name them: everything else knows neither the cluster, nor the network, nor
 /// the terminal.
 const CRATES: &[(&str, &[&str])] = &[
-    ("kube", &["cache", "cluster", "job", "records", "runner"]),
-    ("k8s_openapi", &["cache", "cluster", "job", "records", "runner"]),
+    ("kube", &["cache", "cluster", "job", "records", "roles", "runner"]),
+    ("k8s_openapi", &["cache", "cluster", "job", "records", "roles", "runner"]),
     ("reqwest", &["mirror", "registry"]),
     (
         "tokio",
@@ -112,7 +114,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("oci_client", &["image", "registry"]),
     ("dirs", &["cli"]),
     ("zip", &["advisories"]),
-    ("serde_saphyr", &["cli", "report"]),
+    ("serde_saphyr", &["cli", "report", "roles"]),
     ("globset", &["report"]),
 ];
 

@@ -10,6 +10,7 @@ use super::detach::{self, DetachError};
 use super::image::ImageError;
 use super::input::InputError;
 use super::match_sbom::FileError;
+use super::rbac::RbacError;
 use super::reports::ReportError;
 use super::rules::RuleError;
 use super::sbom::SbomError;
@@ -108,6 +109,10 @@ impl Explained {
 fn api_hint(error: &ApiError) -> Option<String> {
     match &error.refusal {
         Refusal::Forbidden(_) => error.check(),
+        Refusal::Escalation(_) => Some(
+            "let somebody do it who has them, or who may bind and escalate roles, as cluster admins may"
+                .to_owned(),
+        ),
         Refusal::Unauthenticated(_) => Some("log in again; check with: kubectl auth whoami".to_owned()),
         Refusal::Unreachable(_) => {
             Some("is the cluster up, and is it the one you mean? kubectl config get-contexts".to_owned())
@@ -152,6 +157,12 @@ impl From<RunnerError> for Explained {
             RunnerError::Api(error) => error.into(),
             RunnerError::NoUid | RunnerError::Left { .. } => Self::of(&error),
         }
+    }
+}
+
+impl From<RbacError> for Explained {
+    fn from(error: RbacError) -> Self {
+        Self::of(&error).hint("name that with --name NAME")
     }
 }
 

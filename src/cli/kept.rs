@@ -75,17 +75,22 @@ fn cache_place(text: &str) -> Result<CachePlace, String> {
     }
 }
 
-/// The name in `pvc:NAME`; none if something else is meant. RFC 1123, "subdomain".
+/// The name in `pvc:NAME`; none if something else is meant.
 pub(super) fn claim_name(text: &str) -> Result<Option<String>, String> {
     let Some(name) = text.strip_prefix(CLAIM) else { return Ok(None) };
+    if is_subdomain(name) {
+        return Ok(Some(name.to_owned()));
+    }
+    Err("expected the name of a PersistentVolumeClaim after pvc:".to_owned())
+}
+
+/// Whether most objects may be named so. RFC 1123, "subdomain".
+pub(super) fn is_subdomain(name: &str) -> bool {
     let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     let is_label = |label: &str| {
         !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(is_inner)
     };
-    if name.len() <= 253 && name.split('.').all(is_label) {
-        return Ok(Some(name.to_owned()));
-    }
-    Err("expected the name of a PersistentVolumeClaim after pvc:".to_owned())
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 impl ScannerArgs {

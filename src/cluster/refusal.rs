@@ -18,6 +18,8 @@ pub struct ApiError {
 pub enum Refusal {
     /// The right is missing; the server's own sentence names user, verb, resource and namespace.
     Forbidden(String),
+    /// Nobody may give a right that they do not have themselves, unless they may `escalate` or `bind` roles.
+    Escalation(String),
     /// A quota is used up.
     Quota(String),
     /// Admission (Pod Security, a webhook, a policy) said no.
@@ -86,6 +88,9 @@ impl Refusal {
             403 if message.contains("exceeded quota") || message.contains("failed quota") => {
                 Self::Quota(message)
             }
+            403 if message.contains("attempting to grant RBAC permissions not currently held") => {
+                Self::Escalation(message)
+            }
             403 if message.contains(" cannot ") => Self::Forbidden(message),
             403 => Self::Admission(message),
             400 | 422
@@ -110,6 +115,7 @@ impl Refusal {
     pub fn text(&self) -> &str {
         match self {
             Self::Forbidden(text)
+            | Self::Escalation(text)
             | Self::Quota(text)
             | Self::Admission(text)
             | Self::Unauthenticated(text)
@@ -159,6 +165,7 @@ impl fmt::Display for ApiError {
         let Self { action, refusal } = self;
         match refusal {
             Refusal::Forbidden(_) => write!(f, "no right to {action}"),
+            Refusal::Escalation(_) => write!(f, "cannot {action}: it gives rights that you do not have"),
             Refusal::Quota(_) => write!(f, "a quota does not let us {action}"),
             Refusal::Admission(_) => write!(f, "admission does not let us {action}"),
             Refusal::Unauthenticated(_) => {
@@ -189,13 +196,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_three_meanings_of_forbidden_are_told_apart() {
+    fn the_meanings_of_forbidden_are_told_apart() {
         let right = r#"pods is forbidden: User "ann" cannot list resource "pods" in API group "" in the namespace "shop""#;
         let quota = r#"jobs.batch "c-1" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=1, limited: count/jobs.batch=1"#;
         let admission =
             r#"pods "x" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true"#;
         assert!(matches!(Refusal::of_status(403, right, "Forbidden"), Refusal::Forbidden(_)));
+        let escalation = r#"roles.rbac.authorization.k8s.io "r" is forbidden: user "ann" (groups=["system:authenticated"]) is attempting to grant RBAC permissions not currently held:
+{APIGroups:[""], Resources:["pods"], Verbs:["list"]}"#;
         assert!(matches!(Refusal::of_status(403, quota, "Forbidden"), Refusal::Quota(_)));
+        assert!(matches!(Refusal::of_status(403, escalation, "Forbidden"), Refusal::Escalation(_)));
         assert!(matches!(Refusal::of_status(403, admission, "Forbidden"), Refusal::Admission(_)));
     }
 
