@@ -7,6 +7,7 @@ mod database;
 mod db;
 mod detach;
 mod diff;
+mod doctor;
 mod errors;
 mod find;
 pub mod image;
@@ -75,6 +76,8 @@ enum Command {
     Db(Box<db::DbArgs>),
     /// What was read of images: list it, prune it, carry it elsewhere
     Cache(Box<cache::CacheArgs>),
+    /// Say whether scans will work here, and what to do where not; create nothing
+    Doctor(Box<doctor::DoctorArgs>),
     /// Print the rights for scans as roles, or apply them to the cluster
     Rbac(Box<rbac::RbacArgs>),
     /// Put the scanner's image into a registry or a file
@@ -132,6 +135,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Find(args) => find::run(*args, cli.access).await,
         Command::Db(args) => db::run(*args).await,
         Command::Cache(args) => cache::run(*args, cli.access).await,
+        Command::Doctor(args) => doctor::run(*args, cli.access).await,
         Command::Rbac(args) => rbac::run(*args, cli.access).await,
         Command::Image(args) => image(args).await,
         Command::Version => {

@@ -6,13 +6,16 @@ mod discovery;
 mod facts;
 mod refusal;
 mod rights;
+mod writers;
 
 pub use config_maps::{ConfigMaps, KIND_LABEL, Owned, PART_BYTES};
 pub use connect::{Access, ConnectError, Connection, connect};
 pub use discovery::{DiscoverError, Discovery, Scope, discover};
+pub use facts::{gather as facts, namespace_exists, server_version};
 pub use kube::Client;
 pub use refusal::{ApiError, Refusal};
-pub use rights::{Right, missing_for_attach, missing_rights};
+pub use rights::{Right, may, missing_everywhere, missing_for_attach, missing_rights};
+pub use writers::{Writers, writers_of_config_maps};
 
 /// Value of `app.kubernetes.io/name` and `app.kubernetes.io/managed-by` on everything that is created.
 pub const NAME: &str = "kubectl-clarity";

@@ -36,7 +36,7 @@ pub use install::{Change, Origin};
 pub use load::Opened;
 pub use overlays::OverlaySource;
 pub use state::{Installed, State};
-pub use supply::{Advisories, Supply, days};
+pub use supply::{Advisories, STALE, Supply, days};
 pub use update::{Outcome, Source, Update};
 
 /// Name of the folder with the indexes.

@@ -33,6 +33,8 @@
 //! The [`database`] of advisories is fetched and compiled beforehand, or when something is missing: from a [`registry`] or a
 //! [`mirror`].
 //!
+//! [`doctor`] says beforehand whether all that a scan needs is there.
+//!
 //! [`documents`] goes the last part of that way with bills of materials in files, written here or by other tools.
 //!
 //! Four decisions carry the rest.
@@ -60,6 +62,7 @@ pub mod cli;
 pub mod cluster;
 pub mod coverage;
 pub mod database;
+pub mod doctor;
 pub mod documents;
 mod elf;
 pub mod facts;

@@ -38,6 +38,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("records", &["cluster", "coverage", "report"]),
     ("find", &["advisories", "cache", "finding", "image", "package", "report", "sbom", "severity", "workload"]),
     ("database", &["advisories", "image", "mirror", "registry"]),
+    ("doctor", &["cache", "cluster", "database", "facts", "image", "runner"]),
     ("documents", &["advisories", "coverage", "report", "sbom"]),
     (
         "scan",
@@ -66,6 +67,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "cluster",
             "coverage",
             "database",
+            "doctor",
             "documents",
             "find",
             "image",

@@ -85,6 +85,13 @@ fn help_of_status_and_stop() {
 }
 
 #[test]
+fn help_of_doctor_and_rbac() {
+    for name in ["doctor", "rbac"] {
+        insta::assert_snapshot!(format!("help_of_{name}"), plugin(&[name, "--help"]));
+    }
+}
+
+#[test]
 fn help_of_image_push() {
     insta::assert_snapshot!(plugin(&["image", "push", "--help"]));
 }
@@ -134,6 +141,8 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["cache", "export", "--help"],
         &["cache", "import", "--help"],
         &["find", "--help"],
+        &["doctor", "--help"],
+        &["rbac", "--help"],
     ] {
         for line in plugin(arguments).lines() {
             assert!(line.chars().count() <= 80, "{line:?}");
@@ -160,6 +169,8 @@ fn every_flag_that_the_readme_names_is_one_of_its_command_and_the_other_way_roun
         (&["status", "stop"], "Scans that run"),
         (&["sbom"], "Show a bill of materials"),
         (&["find"], "Where does it run"),
+        (&["doctor"], "Will it work here"),
+        (&["rbac"], "Give rights to others"),
         (&["cache list", "cache prune", "cache verify", "cache export", "cache import"], "Cache"),
     ] {
         let named: Vec<String> = flags_of_the_readme(section);

@@ -12,7 +12,7 @@ use crate::job::Claim;
 use crate::scan::{CacheConfig, CachePods, Shared};
 
 /// The published scanner image of this version.
-const SCANNER_IMAGE: &str = concat!("ghcr.io/kubectl-clarity/scanner:v", env!("CARGO_PKG_VERSION"));
+pub(super) const SCANNER_IMAGE: &str = concat!("ghcr.io/kubectl-clarity/scanner:v", env!("CARGO_PKG_VERSION"));
 
 /// How a claim is named in the flag.
 const CLAIM: &str = "pvc:";

@@ -19,8 +19,23 @@ const ENFORCE: &str = "pod-security.kubernetes.io/enforce";
 /// Label of a namespace: as of which version.
 const ENFORCE_VERSION: &str = "pod-security.kubernetes.io/enforce-version";
 
+/// The version that the API server tells of itself: `v1.35.4`.
+///
+/// # Errors
+/// It does not answer, or not to us.
+pub async fn server_version(client: &Client) -> Result<String, ApiError> {
+    let told = client.apiserver_version().await;
+    told.map(|told| told.git_version).map_err(|error| ApiError::new("ask for the server's version", &error))
+}
+
+/// Whether a namespace is there, as far as one may look.
+pub async fn namespace_exists(client: &Client, name: &str) -> Option<bool> {
+    let api: Api<Namespace> = Api::all(client.clone());
+    api.get_metadata_opt(name).await.ok().map(|namespace| namespace.is_some())
+}
+
 /// Asks for all facts about one namespace or, without, all of them; and notes of what is missing.
-pub(super) async fn gather(client: &Client, namespace: Option<&str>) -> (Facts, Vec<String>) {
+pub async fn gather(client: &Client, namespace: Option<&str>) -> (Facts, Vec<String>) {
     let (server, nodes, namespaces) =
         tokio::join!(client.apiserver_version(), nodes(client), namespaces(client, namespace));
     let mut missing = Vec::new();

@@ -74,6 +74,28 @@ pub async fn missing_rights(client: &Client, namespaces: &BTreeSet<String>) -> V
     missing
 }
 
+/// The rights that a scan of all namespaces needs and the person does not have, in words.
+pub async fn missing_everywhere(client: &Client) -> Vec<String> {
+    let asked = NEEDED.map(|need| async move {
+        let (verb, _, resource, subresource) = need;
+        let slash = if subresource.is_empty() { "" } else { "/" };
+        let right = format!("{verb} {resource}{slash}{subresource} in all namespaces");
+        (!Box::pin(is_allowed(client, attributes(need, None))).await).then_some(right)
+    });
+    futures::future::join_all(asked).await.into_iter().flatten().collect()
+}
+
+/// Whether the person has a right in a namespace; without, in all. What the server does not tell counts as there.
+pub async fn may(
+    client: &Client,
+    verb: &'static str,
+    group: &'static str,
+    resource: &'static str,
+    namespace: Option<&str>,
+) -> bool {
+    is_allowed(client, attributes((verb, group, resource, ""), namespace)).await
+}
+
 /// What attaching to a pod takes and the person does not have; asked before a pod is started only for that.
 pub async fn missing_for_attach(client: &Client, namespace: &str) -> Option<ApiError> {
     // A stream by WebSocket is a GET; newer API servers ask for the right to create as well.

@@ -9,7 +9,7 @@ use super::{Database, DatabaseError, Opened, Tell, Update, in_words};
 use crate::advisories::{self, Ecosystem, Index, OsvSource, Wanted};
 
 /// Data older than this are used, and said to be old.
-const STALE: Duration = Duration::from_hours(5 * 24);
+pub const STALE: Duration = Duration::from_hours(5 * 24);
 
 /// Where a scan gets its advisories.
 #[derive(Clone, Debug)]

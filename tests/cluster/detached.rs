@@ -22,7 +22,7 @@ fn namespace(topic: &str) -> Namespace {
 }
 
 /// Pushes the advisories of the tests to where pods find them.
-fn advisories(name: &str) -> String {
+pub(crate) fn advisories(name: &str) -> String {
     let environment = environment();
     let address = std::env::var("CLARITY_REGISTRY_ADDRESS").expect("set with the rest");
     let folder = home();
