@@ -14,12 +14,14 @@ use super::kept::{KeptArgs, ScannerArgs};
 use super::plan;
 use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
+use super::turn::Turn;
 use super::ui::{self, Progress};
 use crate::cluster::{self, Connection, Scope};
 use crate::plan::Read;
 use crate::records::{Folder, Origin, SharedRecords};
 use crate::report::Report;
 use crate::runner;
+use crate::schedule::Guard;
 use crate::scan::{CachePods, KeepJobs, Pods, ReadConfig, ScanConfig, scan, state_namespace};
 use crate::workload::WorkloadRef;
 
@@ -59,6 +61,12 @@ struct RunArgs {
     /// Who has asked for it
     #[arg(long, hide = true, env = runner::REQUESTER_VARIABLE)]
     run_requester: Option<String>,
+    /// By what it is judged whether this start is one that was meant
+    #[arg(long, hide = true, env = runner::GUARD_VARIABLE)]
+    run_guard: Option<Guard>,
+    /// Its own namespace
+    #[arg(long, hide = true, env = runner::NAMESPACE_VARIABLE)]
+    run_namespace: Option<String>,
 }
 
 /// What is looked at.
@@ -229,15 +237,22 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     let records = records.folder().ok();
     let mut connection = cluster::connect(&access.complete()).await?;
     let mut reading = reading.complete(scope.complete(&connection), registry_ca)?;
-    let RunArgs { run, run_schedule, run_requester } = run;
+    let RunArgs { run, run_schedule, run_requester, run_guard, run_namespace } = run;
     connection.requester = run_requester.unwrap_or(connection.requester);
     reading.id = run.as_deref().and_then(runner::scan_id);
     reading.schedule = run_schedule;
     let is_runner = run.is_some();
+    let turn = Turn { guard: run_guard, schedule: reading.schedule.clone(), namespace: run_namespace };
+    if !turn.has_come(&connection, &reading).await? {
+        return Ok(Exit::Passed);
+    }
     let config = ScanConfig { reading, advisories, texts: place.texts() };
     let report = scanned(&connection, &config, verbosity).await?;
     let kept = keep(&report, &connection, &config.reading, records).await;
     let exit = place.show(report)?;
+    if kept {
+        turn.is_over(&connection).await;
+    }
     // Findings are no failure of a runner; a result that nobody can see is one.
     Ok(match (is_runner, kept) {
         (true, true) => Exit::Passed,
