@@ -28,6 +28,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("cluster", &["facts", "image", "workload"]),
     ("plan", &["coverage", "facts", "image", "wire", "workload"]),
     ("job", &["cluster", "facts", "image", "plan", "wire"]),
+    ("schedule", &[]),
     ("runner", &["cluster", "job"]),
     // what is kept of it
     ("cache", &["cluster", "image"]),
@@ -108,6 +109,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "worker"]),
     ("comfy_table", &["report", "worker"]),
     ("cyclonedx_bom", &["sbom"]),
+    ("cron", &["schedule"]),
     ("oci_client", &["image", "registry"]),
     ("dirs", &["cli"]),
     ("zip", &["advisories"]),
