@@ -14,10 +14,12 @@ mod config_map;
 mod form;
 mod layered;
 mod local;
+mod volume;
 
 use std::error::Error;
+use std::future::ready;
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, FutureExt as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,7 @@ use crate::image::{Digest, ImageKey, Reference};
 pub use config_map::{BUDGET, ConfigMapStore, STATE_NAMESPACE, state_namespace};
 pub use layered::{Cache, Got};
 pub use local::LocalStore;
+pub use volume::{FrameError, IDLE, Line, Opening, ServeError, VolumeStore, Way, serve};
 
 /// An entry is said to be used when that was last said so long ago: saying it costs a write.
 const TOUCH_EVERY: SignedDuration = SignedDuration::from_hours(7 * 24);
@@ -123,6 +126,11 @@ pub trait Store: Send + Sync {
     /// Removes what nobody can use: what writers that were ended have left, and what does not say what it is. Gives the
     /// number.
     fn sweep(&self) -> BoxFuture<'_, Result<usize, CacheError>>;
+
+    /// Ends what the store has started to do its work; it is started anew if more is asked. Gives what a person should know.
+    fn close(&self) -> BoxFuture<'_, Option<String>> {
+        ready(None).boxed()
+    }
 }
 
 impl About {
@@ -158,6 +166,15 @@ pub enum CacheError {
     /// The API server refused.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// The way to it cannot be opened.
+    #[error("cannot open {place}")]
+    Open {
+        /// What holds it.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// It cannot be read.
     #[error("cannot read {place}")]
     Read {
@@ -179,10 +196,14 @@ pub enum CacheError {
 }
 
 impl CacheError {
-    /// Whether a right is missing: then the store refuses everything of the kind.
+    /// Whether a right is missing, or no way leads to the store: then it refuses everything of the kind.
     #[must_use]
-    pub fn is_missing_right(&self) -> bool {
-        matches!(self, Self::Api(error) if error.is_missing_right())
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Api(error) => error.is_missing_right(),
+            Self::Open { .. } => true,
+            Self::Read { .. } | Self::Write { .. } => false,
+        }
     }
 
     /// All of it in one line.

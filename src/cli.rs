@@ -1,9 +1,11 @@
 //! The command line: flags to plain configuration, results to the screen, errors to words and exit codes.
 
 mod access;
+mod attach;
 mod cache;
 mod database;
 mod db;
+mod detach;
 mod diff;
 mod errors;
 mod find;
@@ -54,6 +56,8 @@ enum Command {
     Plan(Box<plan::PlanArgs>),
     /// Say which scans run, and how far they are; from any machine
     Status(Box<status::StatusArgs>),
+    /// Wait for a scan that goes on in the cluster, do what is left of it, and show its report
+    Attach(Box<attach::AttachArgs>),
     /// End a scan: what it has read is kept, and nothing of it is left in the cluster
     Stop(Box<stop::StopArgs>),
     /// Hold bills of materials in files against advisories; no cluster is needed
@@ -113,9 +117,10 @@ pub fn main() -> ExitCode {
 
 async fn run(cli: Cli) -> Exit {
     let result = match cli.command {
-        Command::Scan(args) => scan::run(*args, cli.access, cli.verbosity).await,
+        Command::Scan(args) => Box::pin(scan::run(*args, cli.access, cli.verbosity)).await,
         Command::Plan(args) => plan::run(*args, cli.access).await,
         Command::Status(args) => status::run(*args, cli.access).await,
+        Command::Attach(args) => attach::run(*args, cli.access, cli.verbosity).await,
         Command::Stop(args) => stop::run(*args, cli.access).await,
         Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
         Command::Report(args) => report::run(*args, cli.access).await,

@@ -12,7 +12,7 @@ pub use connect::{Access, ConnectError, Connection, connect};
 pub use discovery::{DiscoverError, Discovery, Scope, discover};
 pub use kube::Client;
 pub use refusal::{ApiError, Refusal};
-pub use rights::{Right, missing_rights};
+pub use rights::{Right, missing_for_attach, missing_rights};
 
 /// Value of `app.kubernetes.io/name` and `app.kubernetes.io/managed-by` on everything that is created.
 pub const NAME: &str = "kubectl-clarity";
@@ -22,3 +22,6 @@ pub const SCAN_LABEL: &str = "kubectl-clarity.io/scan";
 
 /// Label that holds the name of the schedule that an object belongs to.
 pub const SCHEDULE_LABEL: &str = "kubectl-clarity.io/schedule";
+
+/// Value of [`KIND_LABEL`] of a pod that scans in the place of a person, and of its Job.
+pub const RUNNER_KIND: &str = "runner";

@@ -3,6 +3,7 @@
 mod clean_up;
 mod configs;
 mod follow;
+mod keeper;
 mod logs;
 mod mounts;
 mod problem;
@@ -14,7 +15,9 @@ mod watch;
 pub use clean_up::{CleanUpError, delete, remove_scan};
 pub use k8s_openapi::api::batch::v1::Job;
 
+pub use follow::create;
 pub use follow::{GroupEnd, ImageEnd, Progress, follow};
+pub use keeper::{Attached, Claim, Keeper, KeeperError};
 pub use problem::Problem;
 pub use seen::{Heard, JobState, SeenJob, SeenScan, hear, mark_stopped, seen_scans};
 pub use spec::{Distrust, JobSettings, PodTask, User, desired_job};
@@ -24,6 +27,9 @@ pub const CONTAINER: &str = "scan";
 
 /// Name of the container that asks registries for the configs of mounted images.
 pub const CONFIG_CONTAINER: &str = "config";
+
+/// Name of the container that keeps what was read on a volume.
+pub const CACHE_CONTAINER: &str = "cache";
 
 /// The program in the scanner's image.
 pub const SCANNER: &str = "/clarity-scan";
@@ -42,6 +48,9 @@ pub const REQUESTER_ANNOTATION: &str = "kubectl-clarity.io/requester";
 
 /// Annotation of a Job: the scope of the scan in words of the command line.
 pub const SCOPE_ANNOTATION: &str = "kubectl-clarity.io/scope";
+
+/// Annotation of a Job: the scope of the scan for programs, so that any machine can take it up again.
+pub const SELECTION_ANNOTATION: &str = "kubectl-clarity.io/selection";
 
 /// Annotation of a Job that is about to be deleted: who has stopped the scan. Whoever follows it starts no other one.
 pub const STOPPED_ANNOTATION: &str = "kubectl-clarity.io/stopped-by";

@@ -28,7 +28,7 @@
 //! A scan may also be run by a [`runner`], in a pod, when nobody waits for it, at the times of a [`schedule`].
 //!
 //! What was read of an image goes into the [`cache`] and is asked for there before the next plan is carried out: an image is read
-//! once. Reports are kept as [`records`].
+//! once. Where that is a volume, `clarity-scan keep` in a pod answers for it. Reports are kept as [`records`].
 //!
 //! The [`database`] of advisories is fetched and compiled beforehand, or when something is missing: from a [`registry`] or a
 //! [`mirror`].

@@ -16,15 +16,13 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use crate::cluster::{KIND_LABEL, NAME, SCHEDULE_LABEL};
+use crate::cluster::{KIND_LABEL, NAME, RUNNER_KIND, SCHEDULE_LABEL};
 use crate::job::{REQUESTER_ANNOTATION, SCOPE_ANNOTATION};
 
 mod control;
 
 pub use control::{Phase, RunnerError, SeenRunner, create, remove, seen_runners, service_account_exists};
 
-/// Value of [`KIND_LABEL`] of a runner.
-pub const KIND: &str = "runner";
 /// The ServiceAccount that is taken where no other is named.
 pub const SERVICE_ACCOUNT: &str = "clarity-runner";
 /// Annotation of a runner: the namespace in which it leaves the record of its scan.
@@ -116,7 +114,7 @@ pub fn labels(settings: &RunnerSettings) -> BTreeMap<String, String> {
     let mut labels: BTreeMap<String, String> = [
         ("app.kubernetes.io/name", NAME),
         ("app.kubernetes.io/managed-by", NAME),
-        (KIND_LABEL, KIND),
+        (KIND_LABEL, RUNNER_KIND),
         // Where a mesh's webhook selects pods, it is by label.
         ("sidecar.istio.io/inject", "false"),
     ]

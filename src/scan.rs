@@ -3,6 +3,7 @@
 mod assemble;
 mod attempts;
 mod coordinate;
+mod detach;
 mod harvest;
 mod judge;
 mod known;
@@ -10,23 +11,27 @@ mod ladder;
 mod preview;
 mod reading;
 mod recall;
+mod stores;
 mod tell;
+mod volume;
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
+pub use detach::{Detached, detach};
 pub use harvest::{Harvest, ImageState, SeenImage, harvest};
 pub use known::{Known, KnownImage, known, read_packages};
 pub use preview::{How, LeftOut, PlannedImage, Preview, Pull, preview};
+pub use stores::{CacheConfig, Shared, open_cache, state_namespace};
+pub use volume::{CachePods, volume_store};
 
 use crate::advisories::caveats;
 use crate::advisories::matching::Texts;
-use crate::cache::{self, Cache, ConfigMapStore, LocalStore, Store};
-use crate::cluster::{self, Connection, DiscoverError, Scope};
+use crate::cache::Entry;
+use crate::cluster::{self, ApiError, Connection, DiscoverError, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
 use crate::job::CleanUpError;
 use crate::plan::Read;
@@ -81,18 +86,21 @@ pub struct ReadConfig {
     pub id: Option<String>,
     /// The schedule that it belongs to.
     pub schedule: Option<String>,
+    /// What pods of the same scan have read before it was taken up again.
+    pub known: Vec<Entry>,
 }
 
 impl ReadConfig {
-    /// For who only looks at what runs and at what is kept of it: nothing is read.
+    /// For who only looks at what runs and at what is kept of it: nothing is read. A volume is reached by pods that look so.
     #[must_use]
-    pub fn looking(scope: Scope, cache: CacheConfig) -> Self {
+    pub fn looking(scope: Scope, cache: CacheConfig, pods: CachePods) -> Self {
+        let CachePods { scanner_image, scanner_pull_secret, service_account } = pods;
         Self {
             scope,
             container: None,
-            scanner_image: String::new(),
-            scanner_pull_secret: None,
-            service_account: None,
+            scanner_image,
+            scanner_pull_secret,
+            service_account,
             registry_ca: None,
             timeout: Duration::ZERO,
             read: Read::Auto,
@@ -101,34 +109,12 @@ impl ReadConfig {
             keep_jobs: KeepJobs::Never,
             cache,
             refresh: false,
-            pods: Pods::None,
+            pods: Pods::Cache,
             id: None,
             schedule: None,
+            known: Vec::new(),
         }
     }
-}
-
-/// Where what was read is kept.
-#[derive(Clone, Debug, Default)]
-pub struct CacheConfig {
-    /// A folder of this machine.
-    pub local: Option<PathBuf>,
-    /// Whether others share it.
-    pub shared: Shared,
-    /// The namespace that holds what is shared.
-    pub state_namespace: Option<String>,
-}
-
-/// Whether what was read is shared with others, as ConfigMaps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Shared {
-    /// Where somebody has made a namespace for it.
-    WherePrepared,
-    /// Always: without a namespace for it in the one that is scanned.
-    Always,
-    /// Never.
-    #[default]
-    Never,
 }
 
 /// What happens on the way, for whoever watches.
@@ -198,6 +184,12 @@ pub enum ScanError {
     /// The advisories cannot be read.
     #[error("cannot load the advisories")]
     Advisories(#[from] DatabaseError),
+    /// A Job of a scan that nobody waits for cannot be created.
+    #[error("cannot start the scan")]
+    Start(#[source] ApiError),
+    /// More Jobs than are started at once.
+    #[error("the scan needs {0} pods, and without a runner at most {1} are started at once")]
+    TooLarge(usize, usize),
     /// No randomness for an id.
     #[error("the system gives no random numbers: {0}")]
     Random(String),
@@ -270,34 +262,6 @@ pub async fn scan(
         notes,
         filter: Filter::default(),
     })
-}
-
-/// The namespace that what is shared is kept in, if it is shared.
-pub async fn state_namespace(connection: &Connection, config: &ReadConfig) -> Option<String> {
-    let CacheConfig { local: _, shared, state_namespace } = &config.cache;
-    let own = config.scope.namespace.as_deref().filter(|_| *shared == Shared::Always);
-    match shared {
-        Shared::Never => None,
-        Shared::WherePrepared | Shared::Always => {
-            cache::state_namespace(&connection.client, state_namespace.as_deref(), own).await
-        }
-    }
-}
-
-/// The stores that are asked, and get what is read; the notes say where they are not those that were meant.
-pub async fn open_cache(connection: &Connection, config: &ReadConfig, notes: &mut Vec<String>) -> Cache {
-    let CacheConfig { local, shared, .. } = &config.cache;
-    let namespace = state_namespace(connection, config).await;
-    if *shared == Shared::Always && namespace.is_none() {
-        notes.push(format!(
-            "what is read is kept on this machine only: there is no namespace {} (or name one: --state-namespace)",
-            cache::STATE_NAMESPACE
-        ));
-    }
-    let store = namespace.map(|namespace| {
-        Box::new(ConfigMapStore::new(&connection.client, &namespace, cache::BUDGET)) as Box<dyn Store>
-    });
-    Cache::new(local.as_deref().map(LocalStore::at), store)
 }
 
 /// Tells how long each stage took.

@@ -3,6 +3,7 @@
 mod config;
 pub mod dir;
 mod image;
+pub mod keep;
 mod memory;
 mod mount;
 mod registered;
@@ -40,6 +41,16 @@ pub enum Command {
     Layers(LayersArguments),
     /// Read the images that a scanner Job names and print the result as frames
     Run,
+    /// Keep lists of packages in a folder for whoever speaks on standard input and output
+    Keep(KeepArguments),
+}
+
+/// Arguments of `keep`.
+#[derive(Debug, clap::Args)]
+pub struct KeepArguments {
+    /// The folder; it is made if it is not there
+    #[arg(long, value_name = "DIR")]
+    pub folder: PathBuf,
 }
 
 /// Arguments of `dir`.
@@ -110,6 +121,9 @@ pub enum WorkerError {
     /// The pod's work could not be begun, or its result not be told.
     #[error("cannot do the work of this pod")]
     Run(#[from] run::RunError),
+    /// What is kept could not be served.
+    #[error("cannot serve what is kept")]
+    Keep(#[from] keep::KeepError),
     /// The output is closed.
     #[error("cannot write the output")]
     Output(#[source] io::Error),
@@ -174,6 +188,7 @@ fn run(command: Command, out: &mut dyn Write) -> Result<Sbom, WorkerError> {
         }
         // Its frames say what was left out of which image.
         Command::Run => Ok(run::in_pod().map(|()| Sbom::default())?),
+        Command::Keep(KeepArguments { folder }) => Ok(keep::in_pod(&folder).map(|()| Sbom::default())?),
     }
 }
 

@@ -23,15 +23,15 @@ const MODULES: &[(&str, &[&str])] = &[
     ("registry", &["elf", "image", "part_file"]),
     ("mirror", &["image", "part_file", "registry"]),
     ("wire", &["image"]),
-    ("worker", &["image", "packages", "registry", "sbom", "tree", "wire"]),
-    // running it in a cluster
+    // what is kept of it: in the cluster, and in the pod that has a volume
     ("cluster", &["facts", "image", "workload"]),
+    ("cache", &["cluster", "image"]),
+    ("worker", &["cache", "image", "packages", "registry", "sbom", "tree", "wire"]),
+    // running it in a cluster
     ("plan", &["coverage", "facts", "image", "wire", "workload"]),
     ("job", &["cluster", "facts", "image", "plan", "wire"]),
     ("schedule", &[]),
     ("runner", &["cluster", "job"]),
-    // what is kept of it
-    ("cache", &["cluster", "image"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "sbom", "severity"]),
@@ -75,6 +75,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "records",
             "registry",
             "report",
+            "runner",
             "sbom",
             "scan",
             "severity",

@@ -233,8 +233,8 @@ fn an_archive_that_somebody_changed_is_refused_by_name() {
 #[test]
 fn a_place_that_is_none_is_wrong_usage_in_words() {
     let machine = Machine::new();
-    machine.run(&["list", "--cache", "pvc:data"]).code(2).says("volumes are not supported yet");
-    machine.run(&["list", "--cache", "elsewhere"]).code(2).says("expected configmap or local");
+    machine.run(&["list", "--cache", "pvc:Data"]).code(2).says("expected the name of a PersistentVolumeClaim");
+    machine.run(&["list", "--cache", "elsewhere"]).code(2).says("expected configmap, pvc:NAME or local");
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn help_of_cache() {
 
 #[test]
 fn help_of_status_and_stop() {
-    for name in ["status", "stop"] {
+    for name in ["status", "attach", "stop"] {
         insta::assert_snapshot!(format!("help_of_{name}"), plugin(&[name, "--help"]));
     }
 }
@@ -125,6 +125,7 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["report", "--help"],
         &["diff", "--help"],
         &["status", "--help"],
+        &["attach", "--help"],
         &["stop", "--help"],
         &["sbom", "--help"],
         &["cache", "list", "--help"],

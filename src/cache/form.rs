@@ -107,12 +107,14 @@ pub(super) fn pack(entry: &Entry) -> Result<Packed, FormError> {
         return Err(FormError::LargePacked);
     }
     let about = About { stored: packed.len() as u64, ..about.clone() };
-    let header = serde_json::to_string(&HeaderOut { version: VERSION, about: &about });
+    Ok(Packed { header: header(&about)?, document: packed })
+}
+
+/// What is known of an entry, as it is stored.
+pub(super) fn header(about: &About) -> Result<String, FormError> {
+    let header = serde_json::to_string(&HeaderOut { version: VERSION, about });
     let header = header.map_err(FormError::Header)?;
-    if header.len() > MAX_HEADER {
-        return Err(FormError::LongHeader);
-    }
-    Ok(Packed { header, document: packed })
+    if header.len() > MAX_HEADER { Err(FormError::LongHeader) } else { Ok(header) }
 }
 
 /// Reads what an entry says of itself, which must be of this name.

@@ -87,14 +87,23 @@ impl Cache {
         self.copy(entries, &mut notes).await;
         let Some(shared) = self.usable() else { return notes };
         let puts = stream::iter(entries).map(|entry| async move {
-            if self.shared_refuses.load(Ordering::Relaxed) { Ok(()) } else { shared.put(entry).await }
+            if self.shared_refuses.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            shared.put(entry).await.inspect_err(|error| self.give_up_if_refused(error))
         });
         let errors: Vec<CacheError> =
             puts.buffer_unordered(PARALLEL).filter_map(|put| async { put.err() }).collect().await;
-        for error in &errors {
-            self.give_up_if_refused(error);
-        }
         notes.extend(in_one_note(&errors));
+        notes
+    }
+
+    /// Ends what the stores have started; gives what a person should know.
+    pub async fn close(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        for store in self.stores() {
+            notes.extend(store.close().await);
+        }
         notes
     }
 
@@ -113,7 +122,7 @@ impl Cache {
     }
 
     fn give_up_if_refused(&self, error: &CacheError) {
-        if error.is_missing_right() {
+        if error.is_lasting() {
             self.shared_refuses.store(true, Ordering::Relaxed);
         }
     }

@@ -35,7 +35,14 @@ impl LocalStore {
     /// The entries of this folder.
     #[must_use]
     pub fn at(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: Arc::new(Folder::new(folder.into(), LIMITS)) }
+        Self::with_room(folder, LIMITS.bytes)
+    }
+
+    /// The same where there is less room: so many bytes, and never more than anywhere else.
+    #[must_use]
+    pub fn with_room(folder: impl Into<PathBuf>, bytes: u64) -> Self {
+        let limits = Limits { bytes: bytes.min(LIMITS.bytes), ..LIMITS };
+        Self { folder: Arc::new(Folder::new(folder.into(), limits)) }
     }
 
     /// The folder.

@@ -10,12 +10,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
+use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::access::AccessArgs;
 use super::database::age;
 use super::errors::Explained;
-use place::{StoreArgs, bytes};
+use super::ui;
+use place::{CachePlace, Opened, StoreArgs, bytes};
 
 /// What was read of images, so that it need not be read again
 #[derive(Debug, Args)]
@@ -102,17 +104,43 @@ struct ImportArgs {
 
 pub(super) async fn run(args: CacheArgs, access: AccessArgs) -> Result<Exit, Explained> {
     match args.command {
-        CacheCommand::List(ListArgs { output, stores }) => list::run(output, &stores.open(access).await?).await,
+        CacheCommand::List(ListArgs { output, stores }) => {
+            with(stores.open(access).await?, async |stores| list::run(output, stores).await).await
+        }
         CacheCommand::Prune(PruneArgs { older_than, keep_bytes, all, stores }) => {
             let rule = if all { prune::Rule::All } else { prune::Rule::Surplus { older_than, keep_bytes } };
-            prune::run(rule, &stores.open(access).await?).await
+            with(stores.open(access).await?, async |stores| prune::run(rule, stores).await).await
         }
-        CacheCommand::Verify(VerifyArgs { stores }) => verify::run(&stores.open(access).await?).await,
+        CacheCommand::Verify(VerifyArgs { stores }) => {
+            with(stores.open(access).await?, async |stores| verify::run(stores).await).await
+        }
         CacheCommand::Export(ExportArgs { file, stores }) => {
-            transfer::export(&file, &stores.open(access).await?).await
+            with(stores.open(access).await?, async |stores| transfer::export(&file, stores).await).await
         }
         CacheCommand::Import(ImportArgs { file, cache_budget, stores }) => {
-            transfer::import(file, stores.open_with(access, cache_budget).await?).await
+            let stores = stores.open_with(access, cache_budget).await?;
+            with(stores, async |stores| transfer::import(file, stores).await).await
         }
     }
+}
+
+/// Works with stores and closes them, whatever comes of it.
+async fn with(
+    stores: Vec<Opened>,
+    work: impl AsyncFnOnce(&[Opened]) -> Result<Exit, Explained>,
+) -> Result<Exit, Explained> {
+    let stop = CancellationToken::new();
+    if stores.iter().any(|opened| matches!(opened.place, CachePlace::Claim(_))) {
+        ui::stop_on_signal(stop.clone());
+    }
+    let result = tokio::select! {
+        result = work(&stores) => result,
+        () = stop.cancelled() => Ok(Exit::Interrupted),
+    };
+    for opened in &stores {
+        if let Some(note) = opened.store.close().await {
+            ui::say(&format!("note: {note}"));
+        }
+    }
+    result
 }

@@ -49,6 +49,9 @@ pub(super) struct TransportArgs {
     /// PEM file with root certificates of registries and mirrors
     #[arg(long, value_name = "FILE")]
     registry_ca: Option<PathBuf>,
+    /// The same as text, for who runs where there is no file
+    #[arg(long, hide = true, env = crate::runner::CERTIFICATES_VARIABLE, hide_env_values = true)]
+    registry_ca_pem: Option<String>,
     /// Registry or mirror that may be spoken to without TLS; may be given several times
     #[arg(long, value_name = "HOST")]
     plain_http_registry: Vec<String>,
@@ -82,21 +85,56 @@ impl AdvisoriesArgs {
     }
 }
 
+/// A flag that names something of this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} names something of this machine, which a pod does not have")]
+pub(super) struct LocalError(&'static str);
+
+impl AdvisoriesArgs {
+    /// The same flags for a runner, as far as they make sense in a pod.
+    pub(super) fn arguments(&self) -> Result<Vec<String>, LocalError> {
+        let Self { advisories, folder: _, db_source, offline, max_db_age } = self;
+        if advisories.is_some() {
+            return Err(LocalError("--advisories"));
+        }
+        let source = match db_source {
+            Source::Artifact(reference) => format!("oci://{reference}"),
+            Source::Mirror(address) => address.clone(),
+            Source::Records(_) => return Err(LocalError("--db-source")),
+        };
+        let mut arguments = vec!["--db-source".to_owned(), source];
+        arguments.extend(offline.then(|| "--offline".to_owned()));
+        if let Some(age) = max_db_age {
+            arguments.extend(["--max-db-age".to_owned(), format!("{}s", age.as_secs())]);
+        }
+        Ok(arguments)
+    }
+}
+
 impl TransportArgs {
     /// The certificates for registries, as they are passed to scanners.
     pub(super) fn certificates(&self) -> Result<Option<String>, Explained> {
-        self.registry_ca.as_deref().map(ui::read_certificates).transpose()
+        match &self.registry_ca {
+            Some(path) => ui::read_certificates(path).map(Some),
+            None => Ok(self.registry_ca_pem.clone()),
+        }
+    }
+
+    /// The same flags for a runner, which has the certificates in its environment.
+    pub(super) fn arguments(&self) -> Vec<String> {
+        let Self { registry_ca: _, registry_ca_pem: _, plain_http_registry } = self;
+        plain_http_registry.iter().flat_map(|host| ["--plain-http-registry".to_owned(), host.clone()]).collect()
     }
 
     /// How a database is brought up to date from a source.
     pub(super) fn update(self, source: Source) -> Result<Update, Explained> {
-        let Self { registry_ca, plain_http_registry } = self;
+        let Self { registry_ca, registry_ca_pem, plain_http_registry } = self;
         let extra_roots = match registry_ca {
             Some(path) => {
                 let unread = |error| Explained::new(format!("cannot read {}", path.display()), &error);
                 Some(std::fs::read(&path).map_err(unread)?)
             }
-            None => None,
+            None => registry_ca_pem.map(String::into_bytes),
         };
         let proxy = surroundings::proxy();
         let settings = Settings { extra_roots, plain_http: plain_http_registry, proxy, ..Settings::default() };

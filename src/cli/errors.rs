@@ -4,6 +4,9 @@ use std::error::Error;
 use std::io::Write as _;
 
 use super::Exit;
+use super::attach::{self, AttachError};
+use super::database::LocalError;
+use super::detach::{self, DetachError};
 use super::image::ImageError;
 use super::input::InputError;
 use super::match_sbom::FileError;
@@ -21,6 +24,7 @@ use crate::records::RecordError;
 use crate::registry::{FetchError, PullError};
 use crate::report::ignore::IgnoreError;
 use crate::report::text::sanitize;
+use crate::runner::RunnerError;
 use crate::sbom::ReadError;
 use crate::scan::ScanError;
 
@@ -142,6 +146,41 @@ impl From<CleanUpError> for Explained {
     }
 }
 
+impl From<RunnerError> for Explained {
+    fn from(error: RunnerError) -> Self {
+        match error {
+            RunnerError::Api(error) => error.into(),
+            RunnerError::NoUid | RunnerError::Left { .. } => Self::of(&error),
+        }
+    }
+}
+
+impl From<DetachError> for Explained {
+    fn from(error: DetachError) -> Self {
+        Self::of(&error).hint(detach::hint(&error))
+    }
+}
+
+impl From<LocalError> for Explained {
+    fn from(error: LocalError) -> Self {
+        Self::of(&error).hint("a registry or a mirror serves: --db-source REF|URL")
+    }
+}
+
+impl From<AttachError> for Explained {
+    fn from(error: AttachError) -> Self {
+        let exit = if matches!(error, AttachError::Left(_)) { Exit::Interrupted } else { Exit::Error };
+        let explained = Self { exit, ..Self::of(&error) };
+        attach::hint(&error).into_iter().fold(explained, Self::hint)
+    }
+}
+
+impl From<RecordError> for Explained {
+    fn from(error: RecordError) -> Self {
+        ReportError::from(error).into()
+    }
+}
+
 impl From<WhichError> for Explained {
     fn from(error: WhichError) -> Self {
         Self::of(&error).hint("see which there are: kubectl clarity status")
@@ -163,7 +202,7 @@ impl From<CacheError> for Explained {
         let explained = Self::of(&error);
         match &error {
             CacheError::Api(api) => api_hint(api).into_iter().fold(explained, Self::hint),
-            CacheError::Read { .. } | CacheError::Write { .. } => explained,
+            CacheError::Open { .. } | CacheError::Read { .. } | CacheError::Write { .. } => explained,
         }
     }
 }
@@ -325,6 +364,9 @@ impl Explained {
             ScanError::Discover(DiscoverError::NoTarget { namespace, .. }) => {
                 explained.hint(format!("see what runs there: kubectl get pods -n {namespace}"))
             }
+            ScanError::Start(api) => api_hint(api).into_iter().fold(explained, Self::hint),
+            ScanError::TooLarge(..) => explained
+                .hint("scan less at once, or with a runner: kubectl clarity scan --detach --runner NAME"),
             ScanError::Advisories(_) | ScanError::Random(_) | ScanError::Internal(_) => explained,
             ScanError::Interrupted { .. } | ScanError::Stopped { .. } => {
                 Self { exit: Exit::Interrupted, ..explained }

@@ -3,12 +3,13 @@
 use std::io::IsTerminal as _;
 
 use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::access::AccessArgs;
 use super::database::{AdvisoriesArgs, TransportArgs};
 use super::errors::Explained;
-use super::kept::{self, KeptArgs};
+use super::kept::{self, KeptArgs, ScannerArgs};
 use super::transfer::Transfer;
 use super::ui;
 use crate::advisories::{Index, Wanted};
@@ -43,6 +44,8 @@ pub(super) struct FindArgs {
     transport: TransportArgs,
     #[command(flatten)]
     kept: KeptArgs,
+    #[command(flatten)]
+    scanner: ScannerArgs,
 }
 
 /// What is looked into.
@@ -77,7 +80,7 @@ fn query(text: &str) -> Result<Query, String> {
 
 /// Says where something runs.
 pub(super) async fn run(args: FindArgs, access: AccessArgs) -> Result<Exit, Explained> {
-    let FindArgs { query, place, output, all, allow_incomplete, advisories, transport, kept } = args;
+    let FindArgs { query, place, output, all, allow_incomplete, advisories, transport, kept, scanner } = args;
     let PlaceArgs { namespace, all_namespaces, cached } = place;
     let index = match &query {
         // The names and versions of packages are enough.
@@ -85,23 +88,32 @@ pub(super) async fn run(args: FindArgs, access: AccessArgs) -> Result<Exit, Expl
         Query::Vulnerability(_) => index(&advisories.complete(transport)?).await?,
     };
     let mut notes = Vec::new();
+    let mut stop = CancellationToken::new();
     let (running, cache) = if cached {
         (None, Cache::new(kept::folder().map(LocalStore::at), None))
     } else {
         let connection = cluster::connect(&access.complete()).await?;
         let namespace = (!all_namespaces).then(|| namespace.unwrap_or_else(|| connection.namespace.clone()));
         let scope = Scope { namespace, ..Scope::default() };
-        let config = ReadConfig::looking(scope, kept.complete());
+        let kept = kept.complete(&scope)?;
+        stop = kept::stop_if_pods(&kept);
+        let config = ReadConfig::looking(scope, kept, scanner.complete());
         let (discovered, cache) = tokio::join!(
             cluster::discover(&connection.client, &config.scope),
             open_cache(&connection, &config, &mut notes)
         );
         let discovery = discovered.map_err(|error| Explained::of_scan(&error.into(), &connection.server))?;
+        let cache = cache.map_err(|error| Explained::of_scan(&error, &connection.server))?;
         notes.extend(discovery.notes);
         (Some(find::running(&discovery.containers)), cache)
     };
     let search = tokio::task::block_in_place(|| Search::new(query, index));
-    let mut answer = find::ask(&cache, running, search).await;
+    let answer = tokio::select! {
+        answer = find::ask(&cache, running, search) => Some(answer),
+        () = stop.cancelled() => None,
+    };
+    notes.extend(cache.close().await);
+    let Some(mut answer) = answer else { return Ok(Exit::Interrupted) };
     answer.notes.splice(0..0, notes);
     show(&answer, output, all)?;
     Ok(verdict(&answer, allow_incomplete))

@@ -41,7 +41,7 @@ pub(super) async fn run(args: PlanArgs, access: AccessArgs) -> Result<Exit, Expl
     let PlanArgs { scope, output, reading, transport } = args;
     let registry_ca = transport.certificates()?;
     let connection = cluster::connect(&access.complete()).await?;
-    let config = reading.complete(scope.complete(&connection), registry_ca);
+    let config = reading.complete(scope.complete(&connection), registry_ca)?;
     let preview = look(&connection, &config).await?;
     let text = match output {
         Format::Table => {
@@ -134,6 +134,8 @@ fn row(image: &PlannedImage, is_pulled: bool) -> Vec<String> {
         How::Cached => "cached".to_owned(),
         How::Mounted { node: Some(node) } => format!("mounted on {node}"),
         How::Mounted { node: None } => "mounted on any node, pulled by it".to_owned(),
+        // Its name says from where, unless another pod's is asked.
+        How::Streamed { registry } if image.image.starts_with(&format!("{registry}/")) => "streamed".to_owned(),
         How::Streamed { registry } => format!("streamed from {registry}"),
         How::Unreachable => {
             let obstacles: Vec<&str> = image.obstacles.iter().map(String::as_str).collect();
@@ -195,14 +197,11 @@ mod tests {
             streamed(Some(1)),
             streamed(None),
         ]), @r"
-        IMAGE                      CONTAINERS  HOW                  MIB  POD
-        registry.test/shop/cart:1           2  cached                 -    1
-        registry.test/shop/cart:1           2  streamed from       29.7    1
-                                               registry.test
-        registry.test/shop/cart:1           2  streamed from        0.1    1
-                                               registry.test
-        registry.test/shop/cart:1           2  streamed from  not known    1
-                                               registry.test
+        IMAGE                      CONTAINERS  HOW             MIB  POD
+        registry.test/shop/cart:1           2  cached            -    1
+        registry.test/shop/cart:1           2  streamed       29.7    1
+        registry.test/shop/cart:1           2  streamed        0.1    1
+        registry.test/shop/cart:1           2  streamed  not known    1
 
         4 images in 0 pods: 1 cached, 0 mounted, 3 streamed; 29.7 MiB to pull, and 1
         image of unknown size

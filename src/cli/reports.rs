@@ -101,7 +101,7 @@ impl WhichRecordsArgs {
 }
 
 /// The records of the namespace that was named, or of the one that is meant without.
-async fn in_cluster(connection: &Connection, named: Option<&str>) -> SharedRecords {
+pub(super) async fn in_cluster(connection: &Connection, named: Option<&str>) -> SharedRecords {
     let own = Some(connection.namespace.as_str());
     let namespace = state_namespace(&connection.client, named, own).await;
     SharedRecords::new(&connection.client, namespace.as_deref().unwrap_or(&connection.namespace))

@@ -117,7 +117,7 @@ pub(super) async fn run(args: SbomArgs, access: AccessArgs, verbosity: u8) -> Re
             field_selector: None,
             targets: vec![workload],
         };
-        let config = ReadConfig { container: container.clone(), ..reading.complete(scope, registry_ca) };
+        let config = ReadConfig { container: container.clone(), ..reading.complete(scope, registry_ca)? };
         let asked = Asked { target: target.clone(), namespace, container };
         let image = running(&asked, &connection, config, may_read, verbosity).await?;
         let Some(document) = &image.document else { return Err(asked.unread(image).into()) };
@@ -184,7 +184,9 @@ async fn running(
     verbosity: u8,
 ) -> Result<KnownImage, Explained> {
     let explained = |error| Explained::of_scan(&error, &connection.server);
-    let mut known = Box::pin(known(connection, &config)).await.map_err(explained)?;
+    let stop = CancellationToken::new();
+    ui::stop_on_signal(stop.clone());
+    let mut known = Box::pin(known(connection, &config, &stop)).await.map_err(explained)?;
     let said = std::mem::take(&mut known.notes);
     for note in &said {
         ui::say(&format!("note: {note}"));
@@ -193,8 +195,6 @@ async fn running(
     if image.document.is_some() || !may_read {
         return Ok(image);
     }
-    let stop = CancellationToken::new();
-    ui::stop_on_signal(stop.clone());
     let progress = Progress::start(verbosity);
     let read = Box::pin(read_packages(connection, &config, &stop, &|update| progress.update(update))).await;
     progress.end();

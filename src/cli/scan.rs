@@ -8,20 +8,20 @@ use tokio_util::sync::CancellationToken;
 use super::Exit;
 use super::access::AccessArgs;
 use super::database::{AdvisoriesArgs, TransportArgs};
+use super::detach::{self, DetachArgs};
 use super::errors::Explained;
-use super::kept::KeptArgs;
+use super::kept::{KeptArgs, ScannerArgs};
 use super::plan;
 use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
 use super::ui::{self, Progress};
 use crate::cluster::{self, Connection, Scope};
 use crate::plan::Read;
-use crate::records::{Origin, SharedRecords};
-use crate::scan::{KeepJobs, Pods, ReadConfig, ScanConfig, scan, state_namespace};
+use crate::records::{Folder, Origin, SharedRecords};
+use crate::report::Report;
+use crate::runner;
+use crate::scan::{CachePods, KeepJobs, Pods, ReadConfig, ScanConfig, scan, state_namespace};
 use crate::workload::WorkloadRef;
-
-/// The published scanner image of this version.
-const SCANNER_IMAGE: &str = concat!("ghcr.io/kubectl-clarity/scanner:v", env!("CARGO_PKG_VERSION"));
 
 /// Flags of `scan`.
 #[derive(Debug, Args)]
@@ -41,6 +41,24 @@ pub(super) struct ScanArgs {
     /// Say what would be read, how and where, as `plan` does; create nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    detaching: DetachArgs,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+/// What a runner is told by its environment.
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// UID of the runner's Job
+    #[arg(long, hide = true, env = runner::UID_VARIABLE)]
+    run: Option<String>,
+    /// The schedule that it belongs to
+    #[arg(long, hide = true, env = runner::SCHEDULE_VARIABLE)]
+    run_schedule: Option<String>,
+    /// Who has asked for it
+    #[arg(long, hide = true, env = runner::REQUESTER_VARIABLE)]
+    run_requester: Option<String>,
 }
 
 /// What is looked at.
@@ -79,15 +97,8 @@ pub(super) struct ReadArgs {
     /// Most memory that a scanner pod is given for one large image, for example 1Gi
     #[arg(long, value_name = "QUANTITY", default_value = "1Gi", value_parser = memory)]
     max_memory: u64,
-    /// Image of the scanner
-    #[arg(long, value_name = "REF", default_value = SCANNER_IMAGE)]
-    scanner_image: String,
-    /// Secret with the credential for the scanner's image, in the namespaces that are scanned
-    #[arg(long, value_name = "NAME")]
-    scanner_pull_secret: Option<String>,
-    /// ServiceAccount of the scanner pods
-    #[arg(long, value_name = "NAME")]
-    service_account: Option<String>,
+    #[command(flatten)]
+    scanner: ScannerArgs,
     #[command(flatten)]
     kept: KeptArgs,
     /// Read again what was read before
@@ -160,21 +171,11 @@ impl ReadArgs {
     }
 
     /// Everything that decides what is read, and how.
-    pub(super) fn complete(self, scope: Scope, registry_ca: Option<String>) -> ReadConfig {
-        let Self {
-            timeout,
-            read,
-            parallelism,
-            max_memory,
-            scanner_image,
-            scanner_pull_secret,
-            service_account,
-            kept,
-            refresh,
-            no_pods,
-            keep_jobs,
-        } = self;
-        ReadConfig {
+    pub(super) fn complete(self, scope: Scope, registry_ca: Option<String>) -> Result<ReadConfig, Explained> {
+        let Self { timeout, read, parallelism, max_memory, scanner, kept, refresh, no_pods, keep_jobs } = self;
+        let CachePods { scanner_image, scanner_pull_secret, service_account } = scanner.complete();
+        Ok(ReadConfig {
+            cache: kept.complete(&scope)?,
             scope,
             container: None,
             scanner_image,
@@ -195,56 +196,95 @@ impl ReadArgs {
                 Keep::Failed => KeepJobs::Failed,
                 Keep::Always => KeepJobs::Always,
             },
-            cache: kept.complete(),
             refresh,
             pods: if no_pods { Pods::None } else { Pods::Start },
             id: None,
             schedule: None,
-        }
+            known: Vec::new(),
+        })
     }
 }
 
 /// Completes the flags and runs the scan.
 pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
-    let ScanArgs { scope, result, advisories, reading, transport, records, dry_run } = args;
+    let ScanArgs { scope, result, advisories, reading, transport, records, dry_run, detaching, run } = args;
     let registry_ca = transport.certificates()?;
     if dry_run {
         let place = result.open()?;
         let connection = cluster::connect(&access.complete()).await?;
         let preview =
-            plan::look(&connection, &reading.complete(scope.complete(&connection), registry_ca)).await?;
+            plan::look(&connection, &reading.complete(scope.complete(&connection), registry_ca)?).await?;
         place.write(|| plan::json(&preview), |options| plan::table(&preview, *options))?;
         return Ok(plan::verdict(&preview));
+    }
+    if detaching.detach {
+        let arguments = [advisories.arguments()?, transport.arguments()].concat();
+        let connection = cluster::connect(&access.complete()).await?;
+        let reading = reading.complete(scope.complete(&connection), registry_ca)?;
+        return detach::run(detaching, &connection, reading, arguments).await;
     }
     let advisories = advisories.complete(transport)?;
     let place = result.open()?;
     // Without a home folder there is none for records either, and a scan does not need one.
     let records = records.folder().ok();
-    let connection = cluster::connect(&access.complete()).await?;
-    let reading = reading.complete(scope.complete(&connection), registry_ca);
+    let mut connection = cluster::connect(&access.complete()).await?;
+    let mut reading = reading.complete(scope.complete(&connection), registry_ca)?;
+    let RunArgs { run, run_schedule, run_requester } = run;
+    connection.requester = run_requester.unwrap_or(connection.requester);
+    reading.id = run.as_deref().and_then(runner::scan_id);
+    reading.schedule = run_schedule;
+    let is_runner = run.is_some();
     let config = ScanConfig { reading, advisories, texts: place.texts() };
+    let report = scanned(&connection, &config, verbosity).await?;
+    let kept = keep(&report, &connection, &config.reading, records).await;
+    let exit = place.show(report)?;
+    // Findings are no failure of a runner; a result that nobody can see is one.
+    Ok(match (is_runner, kept) {
+        (true, true) => Exit::Passed,
+        (true, false) => Exit::Error,
+        (false, _) => exit,
+    })
+}
+
+/// Runs the scan, and shows how far it is.
+pub(super) async fn scanned(
+    connection: &Connection,
+    config: &ScanConfig,
+    verbosity: u8,
+) -> Result<Report, Explained> {
     let stop = CancellationToken::new();
     ui::stop_on_signal(stop.clone());
     let progress = Progress::start(verbosity);
-    let result = scan(&connection, &config, &stop, &|update| progress.update(update)).await;
+    let result = scan(connection, config, &stop, &|update| progress.update(update)).await;
     progress.end();
-    let report = result.map_err(|error| Explained::of_scan(&error, &connection.server))?;
-    // Whole, whatever is shown of it, and before the rules of today are applied.
+    result.map_err(|error| Explained::of_scan(&error, &connection.server))
+}
+
+/// Keeps the record of a scan on this machine, and in the cluster where others share what is read. Whole, whatever is shown of it,
+/// and before the rules of today are applied. Whether others can see it.
+pub(super) async fn keep(
+    report: &Report,
+    connection: &Connection,
+    config: &ReadConfig,
+    folder: Option<Folder>,
+) -> bool {
     let origin = Origin {
         who: Some(connection.requester.clone()),
         server: Some(connection.server.clone()),
-        schedule: None,
+        schedule: config.schedule.clone(),
     };
-    if let Some(folder) = records {
-        reports::keep(&report, origin.clone(), &folder);
+    if let Some(folder) = folder {
+        reports::keep(report, origin.clone(), &folder);
     }
-    if let Some(namespace) = state_namespace(&connection, &config.reading).await {
-        let records = SharedRecords::new(&connection.client, &namespace);
-        if let Err(why) = reports::share(&report, origin, &records).await {
+    let Some(namespace) = state_namespace(connection, config).await else { return false };
+    let records = SharedRecords::new(&connection.client, &namespace);
+    match reports::share(report, origin, &records).await {
+        Ok(()) => true,
+        Err(why) => {
             ui::say(&format!("note: no record was kept in {}: {why}", records.place()));
+            false
         }
     }
-    place.show(report)
 }
 
 #[cfg(test)]

@@ -11,12 +11,13 @@ use super::Exit;
 use super::access::AccessArgs;
 use super::errors::Explained;
 use super::report::age;
-use super::scans::{self, ScansArgs, named};
+use super::scans::{self, Found, ScansArgs};
 use super::ui;
 use crate::cluster::{self, Connection};
-use crate::job::{JobState, SeenScan};
+use crate::job::JobState;
 use crate::report::table::{TableOptions, columns};
 use crate::report::text::{plural, sanitize, shortened, wrap};
+use crate::runner::Phase;
 use crate::scan::{Harvest, ImageState, SeenImage, harvest};
 
 /// How often the cluster is asked anew.
@@ -50,11 +51,11 @@ pub(super) async fn run(args: StatusArgs, access: AccessArgs) -> Result<Exit, Ex
     let connection = cluster::connect(&access.complete()).await?;
     let mut screen = Screen::new();
     loop {
-        let mut seen = scans.seen(&connection).await?;
+        let mut seen = scans.look(&connection).await?;
         if let Some(id) = &id {
             seen = scans::choose(id, seen)?.into_iter().collect();
         }
-        let is_over = seen.iter().all(SeenScan::is_over);
+        let is_over = seen.iter().all(Found::is_over);
         let known = look(&connection, seen).await;
         let now = Timestamp::now();
         let text = match output {
@@ -74,11 +75,14 @@ pub(super) async fn run(args: StatusArgs, access: AccessArgs) -> Result<Exit, Ex
 }
 
 /// Scans with what their pods have said.
-async fn look(connection: &Connection, seen: Vec<SeenScan>) -> Vec<(SeenScan, Harvest)> {
+async fn look(connection: &Connection, seen: Vec<Found>) -> Vec<(Found, Harvest)> {
     let mut known = Vec::new();
-    for scan in seen {
-        let harvest = harvest(connection, &scan).await;
-        known.push((scan, harvest));
+    for found in seen {
+        let harvest = match &found.scan {
+            Some(scan) => harvest(connection, scan).await,
+            None => Harvest::default(),
+        };
+        known.push((found, harvest));
     }
     known
 }
@@ -110,7 +114,7 @@ impl Screen {
         ui::data(None, text)
     }
 
-    fn table(&self, known: &[(SeenScan, Harvest)], id: Option<&str>, now: Timestamp) -> String {
+    fn table(&self, known: &[(Found, Harvest)], id: Option<&str>, now: Timestamp) -> String {
         let options = TableOptions { width: self.width, ..TableOptions::default() };
         match (known, id) {
             ([], Some(id)) => {
@@ -123,15 +127,15 @@ impl Screen {
     }
 }
 
-fn all(known: &[(SeenScan, Harvest)], now: Timestamp, options: TableOptions) -> String {
+fn all(known: &[(Found, Harvest)], now: Timestamp, options: TableOptions) -> String {
     let heads =
         [("SCAN", false), ("SCOPE", false), ("BY", false), ("AGE", true), ("READ", true), ("STATE", false)];
-    let row = |(scan, harvest): &(SeenScan, Harvest)| {
+    let row = |(scan, harvest): &(Found, Harvest)| {
         vec![
             scan.id.clone(),
-            scan.scope.clone().unwrap_or_else(|| "-".to_owned()),
-            scan.schedule.as_ref().or(scan.requester.as_ref()).cloned().unwrap_or_else(|| "-".to_owned()),
-            scan.started.map_or_else(|| "-".to_owned(), |started| age(now.duration_since(started))),
+            scan.scope().unwrap_or("-").to_owned(),
+            scan.schedule().or(scan.requester()).unwrap_or("-").to_owned(),
+            scan.started().map_or_else(|| "-".to_owned(), |started| age(now.duration_since(started))),
             format!("{}/{}", harvest.read(), harvest.images.len()),
             in_a_word(scan),
         ]
@@ -139,10 +143,10 @@ fn all(known: &[(SeenScan, Harvest)], now: Timestamp, options: TableOptions) -> 
     columns(&heads, &known.iter().map(row).collect::<Vec<_>>(), options)
 }
 
-fn one(scan: &SeenScan, harvest: &Harvest, now: Timestamp, options: TableOptions) -> String {
-    let by = scan.requester.as_ref().map(|by| format!(", by {by}")).unwrap_or_default();
-    let since = scan.started.map(|started| format!(", {} ago", age(now.duration_since(started))));
-    let head = format!("{}{}{by}: {}", named(scan), since.unwrap_or_default(), in_a_word(scan));
+fn one(scan: &Found, harvest: &Harvest, now: Timestamp, options: TableOptions) -> String {
+    let by = scan.requester().map(|by| format!(", by {by}")).unwrap_or_default();
+    let since = scan.started().map(|started| format!(", {} ago", age(now.duration_since(started))));
+    let head = format!("{}{}{by}: {}", scan.named(), since.unwrap_or_default(), in_a_word(scan));
     let mut text = wrap(&sanitize(&head), 0, options.width);
     let heads = [("IMAGE", false), ("NAMESPACE", false), ("STATE", false)];
     let row = |image: &SeenImage| {
@@ -159,10 +163,16 @@ fn one(scan: &SeenScan, harvest: &Harvest, now: Timestamp, options: TableOptions
 }
 
 /// What a scan does, over all its Jobs.
-fn in_a_word(scan: &SeenScan) -> String {
-    let count = |is: fn(&JobState) -> bool| scan.jobs.iter().filter(|job| is(&job.state)).count();
-    let running = count(|state| *state == JobState::Running);
-    let waiting = scan.jobs.iter().find_map(|job| match &job.state {
+fn in_a_word(found: &Found) -> String {
+    match found.runner.as_ref().map(|runner| &runner.phase) {
+        Some(Phase::Done) => return "done, see its report".to_owned(),
+        Some(Phase::Failed(why)) => return format!("failed: {why}"),
+        Some(Phase::Active) if found.scan.is_none() => return "its runner works".to_owned(),
+        Some(Phase::Active) | None => {}
+    }
+    let jobs = found.scan.as_ref().map_or(&[][..], |scan| &scan.jobs);
+    let running = jobs.iter().filter(|job| job.state == JobState::Running).count();
+    let waiting = jobs.iter().find_map(|job| match &job.state {
         JobState::Waiting(what) => Some(what.clone()),
         _ => None,
     });
@@ -187,7 +197,7 @@ fn image_in_words(state: &ImageState) -> String {
     }
 }
 
-fn json_of(known: &[(SeenScan, Harvest)]) -> String {
+fn json_of(known: &[(Found, Harvest)]) -> String {
     let image = |image: &SeenImage| {
         let (state, more) = match &image.state {
             ImageState::Waiting(what) => ("waiting", json!({ "reason": what })),
@@ -202,14 +212,15 @@ fn json_of(known: &[(SeenScan, Harvest)]) -> String {
         }
         value
     };
-    let scan = |(scan, harvest): &(SeenScan, Harvest)| {
+    let scan = |(scan, harvest): &(Found, Harvest)| {
         json!({
             "id": scan.id,
-            "scope": scan.scope,
-            "requester": scan.requester,
-            "schedule": scan.schedule,
-            "started": scan.started.map(|started| started.to_string()),
-            "pods": scan.planned,
+            "scope": scan.scope(),
+            "requester": scan.requester(),
+            "schedule": scan.schedule(),
+            "started": scan.started().map(|started| started.to_string()),
+            "runner": scan.runner.as_ref().map(|runner| format!("{}/{}", runner.namespace, runner.name)),
+            "pods": scan.scan.as_ref().map_or(0, |scan| scan.planned),
             "over": scan.is_over(),
             "images": harvest.images.iter().map(image).collect::<Vec<_>>(),
         })

@@ -9,13 +9,14 @@ use clap::Args;
 use super::Exit;
 use super::access::AccessArgs;
 use super::errors::Explained;
-use super::kept::KeptArgs;
-use super::scans::{self, ScansArgs, is_own, named};
+use super::kept::{KeptArgs, ScannerArgs};
+use super::scans::{self, Found, ScansArgs};
 use super::ui;
 use crate::cluster::{self, Connection, Scope};
 use crate::job::{SeenScan, mark_stopped, remove_scan};
 use crate::report::text::plural;
-use crate::scan::{ReadConfig, harvest, open_cache};
+use crate::runner::{self, Phase};
+use crate::scan::{Harvest, ReadConfig, harvest, open_cache};
 
 /// How long leaving nothing behind may take, for one scan.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -36,6 +37,8 @@ pub(super) struct StopArgs {
     yes: bool,
     #[command(flatten)]
     kept: KeptArgs,
+    #[command(flatten)]
+    scanner: ScannerArgs,
 }
 
 /// A scan that is not stopped.
@@ -56,9 +59,9 @@ pub(super) enum StopError {
 
 /// Ends scans: what they have read is kept, and nothing of them is left.
 pub(super) async fn run(args: StopArgs, access: AccessArgs) -> Result<Exit, Explained> {
-    let StopArgs { id, all, scans, yes, kept } = args;
+    let StopArgs { id, all, scans, yes, kept, scanner } = args;
     let connection = cluster::connect(&access.complete()).await?;
-    let seen = scans.seen(&connection).await?;
+    let seen = scans.look(&connection).await?;
     let meant = meant(id.as_deref(), all, seen, &connection)?;
     if meant.is_empty() {
         ui::say(&match id {
@@ -68,11 +71,11 @@ pub(super) async fn run(args: StopArgs, access: AccessArgs) -> Result<Exit, Expl
         return Ok(Exit::Passed);
     }
     let scope = Scope { namespace: Some(connection.namespace.clone()), ..Scope::default() };
-    let config = ReadConfig::looking(scope, kept.complete());
+    let config = ReadConfig::looking(scope.clone(), kept.complete(&scope)?, scanner.complete());
     let mut exit = Exit::Passed;
     for scan in meant {
-        if !yes && !is_own(&scan, &connection) && !agree(&scan)? {
-            ui::say(&format!("{} goes on", named(&scan)));
+        if !yes && !scan.is_of(&connection) && !agree(&scan)? {
+            ui::say(&format!("{} goes on", scan.named()));
             continue;
         }
         if let Err(error) = stop(&connection, &config, &scan).await {
@@ -87,50 +90,64 @@ pub(super) async fn run(args: StopArgs, access: AccessArgs) -> Result<Exit, Expl
 fn meant(
     id: Option<&str>,
     all: bool,
-    seen: Vec<SeenScan>,
+    seen: Vec<Found>,
     connection: &Connection,
-) -> Result<Vec<SeenScan>, Explained> {
+) -> Result<Vec<Found>, Explained> {
     if all {
         return Ok(seen);
     }
     if let Some(id) = id {
         return Ok(scans::choose(id, seen)?.into_iter().collect());
     }
-    let own: Vec<&SeenScan> = seen.iter().filter(|scan| is_own(scan, connection)).collect();
+    let own: Vec<&Found> = seen.iter().filter(|scan| scan.is_of(connection)).collect();
     match own.as_slice() {
         [only] => Ok(vec![(*only).clone()]),
         _ if seen.is_empty() => Ok(seen),
-        _ => Err(StopError::Which(seen.iter().map(named).collect()).into()),
+        _ => Err(StopError::Which(seen.iter().map(Found::named).collect()).into()),
     }
 }
 
 /// Asks before the scan of somebody else is stopped.
-fn agree(scan: &SeenScan) -> Result<bool, Explained> {
-    let by = scan.requester.clone().unwrap_or_else(|| "somebody".to_owned());
+fn agree(scan: &Found) -> Result<bool, Explained> {
+    let by = scan.requester().unwrap_or("somebody").to_owned();
     if !std::io::stdin().is_terminal() {
-        return Err(StopError::OfAnother { scan: named(scan), by }.into());
+        return Err(StopError::OfAnother { scan: scan.named(), by }.into());
     }
-    ui::ask(&format!("{} was started by {by}. Stop it? [y/N] ", named(scan)));
+    ui::ask(&format!("{} was started by {by}. Stop it? [y/N] ", scan.named()));
     let mut answer = String::new();
     let read = std::io::stdin().lock().read_line(&mut answer);
     Ok(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-async fn stop(connection: &Connection, config: &ReadConfig, scan: &SeenScan) -> Result<(), Explained> {
-    let found = harvest(connection, scan).await;
-    // Before anything goes, those who follow it must know that it is not to be started anew.
-    if let Err(error) = mark_stopped(&connection.client, scan, &connection.requester).await {
-        ui::say(&format!("note: {error}: {}: whoever has started the scan may try again", error.refusal));
+async fn stop(connection: &Connection, config: &ReadConfig, found: &Found) -> Result<(), Explained> {
+    let Found { scan, runner, .. } = found;
+    let client = &connection.client;
+    let harvest = match scan {
+        Some(scan) => harvest(connection, scan).await,
+        None => Harvest::default(),
+    };
+    if let Some(scan) = scan {
+        // Before anything goes, those who follow it must know that it is not to be started anew.
+        if let Err(error) = mark_stopped(client, scan, &connection.requester).await {
+            ui::say(&format!("note: {error}: {}: whoever has started the scan may try again", error.refusal));
+        }
     }
-    let mut notes = found.notes.clone();
+    let mut notes = harvest.notes.clone();
     let cache = open_cache(connection, config, &mut notes).await;
-    notes.extend(cache.put(&found.entries).await);
-    let namespaces: BTreeSet<String> = scan.namespaces();
-    remove_scan(&connection.client, &scan.id, &namespaces, PATIENCE).await?;
+    let cache = cache.map_err(|error| Explained::of_scan(&error, &connection.server))?;
+    notes.extend(cache.put(&harvest.entries).await);
+    notes.extend(cache.close().await);
+    if let Some(runner) = runner {
+        // It removes what it has created, and keeps what it has read.
+        runner::remove(client, runner, PATIENCE).await?;
+    }
+    let mut namespaces: BTreeSet<String> = scan.iter().flat_map(SeenScan::namespaces).collect();
+    namespaces.extend(runner.iter().map(|runner| runner.namespace.clone()));
+    remove_scan(client, &found.id, &namespaces, PATIENCE).await?;
     for note in notes {
         ui::say(&format!("note: {note}"));
     }
-    let read = match (found.read(), found.images.len()) {
+    let read = match (harvest.read(), harvest.images.len()) {
         (_, 0) => String::new(),
         (0, all) => format!("; none of {} was read", plural(all, "image")),
         (read, all) => {
@@ -139,5 +156,7 @@ async fn stop(connection: &Connection, config: &ReadConfig, scan: &SeenScan) -> 
             format!("; {read} of {} read{kept}", plural(all, "image"))
         }
     };
-    ui::data(None, &format!("{} is stopped{read}\n", named(scan)))
+    let was_over = runner.as_ref().is_some_and(|runner| runner.phase != Phase::Active);
+    let done = if was_over { "was over; what was left of it is removed" } else { "is stopped" };
+    ui::data(None, &format!("{} {done}{read}\n", found.named()))
 }

@@ -151,6 +151,14 @@ pub(super) fn stop_on_signal(stop: CancellationToken) {
     });
 }
 
+/// Stops waiting at the first Ctrl-C or SIGTERM: nothing is removed, so nothing has to be waited for.
+pub(super) fn leave_on_signal(stop: CancellationToken) {
+    tokio::spawn(async move {
+        Signals::new().next().await;
+        stop.cancel();
+    });
+}
+
 /// The signals by which a program is asked to end: Ctrl-C, the end of its terminal, a polite kill.
 struct Signals {
     #[cfg(unix)]
@@ -284,6 +292,11 @@ impl Progress {
             Update::Detail(text) if self.verbosity > 0 => shown.line(&text),
             Update::Stage(..) | Update::Pod { .. } | Update::Detail(_) => {}
         }
+    }
+
+    /// Says how many images there are, of a scan that somebody else has planned.
+    pub(super) fn expect(&self, images: usize) {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).images = images;
     }
 
     /// Ends it and leaves the line empty.

@@ -10,10 +10,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, ListParams};
 use kube::core::PartialObjectMeta;
+use serde::{Deserialize, Serialize};
 
 use super::facts::gather;
 use super::refusal::ApiError;
-use super::{NAME, SCAN_LABEL};
+use super::{KIND_LABEL, NAME, RUNNER_KIND, SCAN_LABEL, SCHEDULE_LABEL};
 use crate::facts::{Facts, Toleration};
 use crate::image::RuntimeImage;
 use crate::workload::{Container, ContainerKind, Pod, WorkloadRef};
@@ -22,7 +23,8 @@ use crate::workload::{Container, ContainerKind, Pod, WorkloadRef};
 pub(super) const PAGE: u32 = 500;
 
 /// What is to be looked at.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Scope {
     /// The namespace; none means all.
     pub namespace: Option<String>,
@@ -67,7 +69,22 @@ pub enum DiscoverError {
     },
 }
 
+/// Longest scope that is read back: others may have written it.
+const MAX_SCOPE: usize = 16 << 10;
+
 impl Scope {
+    /// The scope for programs; [`Self::from_json`] reads it.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a scope holds only strings")
+    }
+
+    /// Reads what [`Self::to_json`] has written.
+    #[must_use]
+    pub fn from_json(text: &str) -> Option<Self> {
+        if text.len() > MAX_SCOPE { None } else { serde_json::from_str(text).ok() }
+    }
+
     /// The scope as flags, for reports and annotations.
     #[must_use]
     pub fn in_words(&self) -> String {
@@ -103,7 +120,9 @@ pub async fn discover(client: &Client, scope: &Scope) -> Result<Discovery, Disco
     }
     if own > 0 {
         let pods = if own == 1 { "1 pod".to_owned() } else { format!("{own} pods") };
-        discovery.notes.push(format!("left out: {pods} of other scans (label {SCAN_LABEL})"));
+        discovery
+            .notes
+            .push(format!("left out: {pods} of scans of ours (label app.kubernetes.io/managed-by={NAME})"));
     }
     if discovery.containers.is_empty() {
         return Err(nothing_found(client, scope).await);
@@ -206,10 +225,14 @@ async fn cron_jobs(client: &Client, scope: &Scope, pods: &[ApiPod]) -> BTreeMap<
 /// alone anybody can set, and would hide a workload.
 fn is_ours(meta: &ObjectMeta) -> bool {
     let label = |key: &str| meta.labels.as_ref().and_then(|labels| labels.get(key));
-    let Some(scan) = label(SCAN_LABEL) else { return false };
-    let job = controller(meta).filter(|owner| owner.kind == "job");
+    let job = match (label(SCAN_LABEL), label(KIND_LABEL), label(SCHEDULE_LABEL)) {
+        (Some(scan), ..) => format!("clarity-{scan}-"),
+        (None, Some(kind), None) if kind == RUNNER_KIND => "clarity-run-".to_owned(),
+        (None, Some(kind), Some(schedule)) if kind == RUNNER_KIND => format!("{schedule}-"),
+        _ => return false,
+    };
     label("app.kubernetes.io/managed-by").is_some_and(|by| by == NAME)
-        && job.is_some_and(|job| job.name.starts_with(&format!("clarity-{scan}-")))
+        && controller(meta).is_some_and(|owner| owner.kind == "job" && owner.name.starts_with(&job))
 }
 
 /// The controller of an object, its kind in lower case.

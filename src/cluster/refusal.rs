@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use kube::client::UpgradeConnectionError;
+
 /// A request to the API server that did not succeed.
 #[derive(Debug)]
 pub struct ApiError {
@@ -67,6 +69,10 @@ impl Refusal {
             kube::Error::Service(_) | kube::Error::HyperError(_) => Self::of_transport(&causes(error)),
             // Client credentials are fetched by `kube` itself: exec plugins, token files, OIDC.
             kube::Error::Auth(_) => Self::Unauthenticated(causes(error)),
+            // The answer to a request for a stream comes without its text.
+            kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(status)) => {
+                Self::of_status(status.as_u16(), &format!("the server answered {status}: we cannot"), "")
+            }
             other => Self::Other(causes(other)),
         }
     }

@@ -10,6 +10,8 @@ use k8s_openapi::api::authorization::v1::{
 use kube::api::PostParams;
 use kube::{Api, Client};
 
+use super::{ApiError, Refusal};
+
 /// What a scan does in each namespace: verb, API group, resource, subresource. The same as in the README's Role.
 const NEEDED: [(&str, &str, &str, &str); 7] = [
     ("list", "", "pods", ""),
@@ -65,6 +67,26 @@ pub async fn missing_rights(client: &Client, namespaces: &BTreeSet<String>) -> V
         .await;
     missing.sort();
     missing
+}
+
+/// What attaching to a pod takes and the person does not have; asked before a pod is started only for that.
+pub async fn missing_for_attach(client: &Client, namespace: &str) -> Option<ApiError> {
+    // A stream by WebSocket is a GET; newer API servers ask for the right to create as well.
+    let attributes = ResourceAttributes {
+        namespace: Some(namespace.to_owned()),
+        verb: Some("get".to_owned()),
+        resource: Some("pods".to_owned()),
+        subresource: Some("attach".to_owned()),
+        ..ResourceAttributes::default()
+    };
+    if is_allowed(client, attributes).await {
+        return None;
+    }
+    let action = format!("get pods/attach in namespace {namespace:?}");
+    Some(ApiError {
+        action,
+        refusal: Refusal::Forbidden("the cluster's answer to a review of our rights".to_owned()),
+    })
 }
 
 async fn is_allowed(client: &Client, attributes: ResourceAttributes) -> bool {

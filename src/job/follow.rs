@@ -84,8 +84,7 @@ pub async fn follow(
     on: impl Fn(Progress),
 ) -> GroupEnd {
     let namespace = desired.namespace().unwrap_or_default();
-    let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
-    let job = match create(&jobs, desired, &namespace).await {
+    let job = match create(client, desired).await {
         Ok(job) => job,
         Err(error) => return GroupEnd::without(images, refused(desired, error)),
     };
@@ -106,7 +105,12 @@ pub async fn follow(
 
 /// Creates the Job. One of this name and scan that is there already is our own, created by a request whose answer was
 /// lost.
-async fn create(jobs: &Api<Job>, desired: &Job, namespace: &str) -> Result<Job, ApiError> {
+///
+/// # Errors
+/// The API server refused.
+pub async fn create(client: &Client, desired: &Job) -> Result<Job, ApiError> {
+    let namespace = desired.namespace().unwrap_or_default();
+    let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
     let action = || format!("create jobs in namespace {namespace:?}");
     let error = match tokio::time::timeout(ANSWER, jobs.create(&PostParams::default(), desired)).await {
         Ok(Ok(job)) => return Ok(job),

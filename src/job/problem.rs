@@ -78,8 +78,13 @@ pub(super) enum PodState {
 
 /// Reads what has become of the scanner's container.
 pub(super) fn pod_state(pod: &Pod) -> PodState {
+    state_of(pod, CONTAINER)
+}
+
+/// The same of a container with another name.
+pub(super) fn state_of(pod: &Pod, container: &str) -> PodState {
     let status = pod.status.clone().unwrap_or_default();
-    let scanner = status.container_statuses.iter().flatten().find(|s| s.name == CONTAINER);
+    let scanner = status.container_statuses.iter().flatten().find(|s| s.name == container);
     if let Some(ended) = scanner.and_then(|s| s.state.as_ref()?.terminated.as_ref()) {
         return PodState::Ended(pod_ended(pod).or_else(|| container_problem(ended)));
     }

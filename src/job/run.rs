@@ -21,7 +21,7 @@ use super::logs::{self, LogEvent, Part};
 use super::mounts::Mounts;
 use super::problem::{PodState, Problem, event_problem, job_problem, pod_state};
 use super::spec::{alterations, distrust};
-use super::watch::{Change, Watch, applied, missing_right, sift, watch};
+use super::watch::{Change, Watch, applied, events_of, missing_right, sift, watch};
 use super::{CONTAINER, JOB_LABEL, STOPPED_ANNOTATION};
 use crate::cluster::SCAN_LABEL;
 use crate::wire::{Event, PREFIX_OF_ALL, PROTOCOL, Receiver};
@@ -476,13 +476,7 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
 
     /// Without the right to watch events a scan works, it only tells less.
     fn events_of(&self, uid: &str) -> Watch<ApiEvent> {
-        let config = watcher::Config::default().fields(&format!("involvedObject.uid={uid}"));
-        let namespace = self.namespace.clone();
-        let may_go_on = move |event: &watcher::Result<watcher::Event<ApiEvent>>| {
-            let refused = event.as_ref().err().and_then(|error| missing_right(error, "events", &namespace));
-            std::future::ready(refused.is_none())
-        };
-        watch(self.events.clone(), config).take_while(may_go_on).boxed()
+        events_of(self.events.clone(), &self.namespace, uid)
     }
 }
 

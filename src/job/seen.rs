@@ -14,12 +14,12 @@ use tokio::sync::mpsc;
 
 use super::follow::ImageEnd;
 use super::logs::{self, LogEvent, Part};
-use super::problem::{PodState, job_problem, pod_state};
+use super::problem::{PodState, job_problem, state_of};
 use super::{
-    CONTAINER, GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION,
-    STOPPED_ANNOTATION,
+    CACHE_CONTAINER, CONTAINER, GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION,
+    SCOPE_ANNOTATION, SELECTION_ANNOTATION, STOPPED_ANNOTATION,
 };
-use crate::cluster::{ApiError, NAME, SCAN_LABEL, SCHEDULE_LABEL};
+use crate::cluster::{ApiError, NAME, SCAN_LABEL, SCHEDULE_LABEL, Scope};
 use crate::wire::{Event, MAX_IMAGES, Receiver, TaskImage};
 
 /// Most Jobs that are looked at.
@@ -40,6 +40,8 @@ pub struct SeenScan {
     pub requester: Option<String>,
     /// What is scanned, in words of the command line.
     pub scope: Option<String>,
+    /// The same as it was selected, for a program.
+    pub selection: Option<Scope>,
     /// The schedule that started it.
     pub schedule: Option<String>,
     /// When its first Job was created.
@@ -101,7 +103,9 @@ impl SeenScan {
     /// Whether nothing more will come of it by itself.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.jobs.iter().all(|job| matches!(job.state, JobState::Done | JobState::Failed(_)))
+        // A pod for the cache ends when nobody speaks to it any more.
+        let mut readers = self.jobs.iter().filter(|job| !job.images.is_empty());
+        readers.all(|job| matches!(job.state, JobState::Done | JobState::Failed(_)))
     }
 }
 
@@ -166,6 +170,7 @@ fn gathered(jobs: &[Job], pods: &[Pod]) -> Vec<SeenScan> {
             id: id.clone(),
             requester: text(REQUESTER_ANNOTATION),
             scope: text(SCOPE_ANNOTATION),
+            selection: selection(job),
             schedule: job.labels().get(SCHEDULE_LABEL).cloned(),
             started: None,
             planned: 0,
@@ -180,6 +185,10 @@ fn gathered(jobs: &[Job], pods: &[Pod]) -> Vec<SeenScan> {
         scan.jobs.sort_by(|one, other| (one.number, &one.name).cmp(&(other.number, &other.name)));
     }
     scans.into_values().collect()
+}
+
+fn selection(job: &Job) -> Option<Scope> {
+    Scope::from_json(job.annotations().get(SELECTION_ANNOTATION)?)
 }
 
 fn is_of(pod: &Pod, job: &Job) -> bool {
@@ -213,7 +222,7 @@ fn seen_job(job: &Job, pod: Option<&Pod>) -> SeenJob {
 fn state(job: &Job, pod: Option<&Pod>) -> JobState {
     let of_job = job_problem(job).map(|problem| JobState::Failed(cut(&problem.to_string())));
     let is_complete = job.status.as_ref().is_some_and(|status| status.succeeded.unwrap_or(0) > 0);
-    match pod.map(pod_state) {
+    match pod.map(|pod| state_of(pod, container(pod))) {
         Some(PodState::Ended(None)) => JobState::Done,
         Some(PodState::Ended(Some(problem)) | PodState::Stuck(problem)) => {
             JobState::Failed(cut(&problem.to_string()))
@@ -225,6 +234,12 @@ fn state(job: &Job, pod: Option<&Pod>) -> JobState {
         None if is_complete => JobState::Done,
         None => of_job.unwrap_or(JobState::Waiting(None)),
     }
+}
+
+/// The container that does the pod's work: a scan may have one for its cache as well.
+fn container(pod: &Pod) -> &'static str {
+    let mut containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    if containers.any(|container| container.name == CACHE_CONTAINER) { CACHE_CONTAINER } else { CONTAINER }
 }
 
 fn cut(text: &str) -> String {

@@ -13,7 +13,10 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::{GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION};
+use super::{
+    GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION,
+    SELECTION_ANNOTATION,
+};
 use crate::cluster::{NAME, SCAN_LABEL, SCHEDULE_LABEL};
 use crate::facts;
 use crate::plan::Place;
@@ -21,6 +24,7 @@ use crate::wire::TaskImage;
 
 pub use alterations::Distrust;
 pub(super) use alterations::{alterations, distrust};
+pub(super) use containers::pull_policy;
 
 /// Seconds that a finished Job stays if nobody deletes it.
 const TTL_SECONDS: i32 = 300;
@@ -43,7 +47,7 @@ pub enum User {
 }
 
 impl User {
-    fn uid(self) -> Option<i64> {
+    pub(super) fn uid(self) -> Option<i64> {
         match self {
             Self::RootOfNamespace => Some(0),
             Self::Nobody => Some(UID),
@@ -83,6 +87,8 @@ pub struct JobSettings {
     pub scope: String,
     /// The schedule that the scan belongs to.
     pub schedule: Option<String>,
+    /// Scope as [`crate::cluster::Scope::to_json`] writes it, for whoever takes the scan up again.
+    pub selection: String,
 }
 
 /// One pod's work.
@@ -118,25 +124,17 @@ pub struct PodTask {
 /// scanner (which says why), then the pod's deadline (its log stays), last the Job's (pod and log are deleted).
 #[must_use]
 pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
-    let mut labels = BTreeMap::from([
-        ("app.kubernetes.io/name".to_owned(), NAME.to_owned()),
-        ("app.kubernetes.io/managed-by".to_owned(), NAME.to_owned()),
-        (SCAN_LABEL.to_owned(), settings.scan.clone()),
-    ]);
-    labels.extend(settings.schedule.iter().map(|name| (SCHEDULE_LABEL.to_owned(), name.clone())));
+    let labels = labels(settings);
     let images = serde_json::to_string(&containers::with_mounts(task)).expect("image lists hold only strings");
     let annotations = BTreeMap::from([
         (IMAGES_ANNOTATION.to_owned(), images),
         (GROUP_ANNOTATION.to_owned(), format!("{}/{}", task.number, task.of.max(task.number))),
         (REQUESTER_ANNOTATION.to_owned(), settings.requester.clone()),
         (SCOPE_ANNOTATION.to_owned(), settings.scope.clone()),
+        (SELECTION_ANNOTATION.to_owned(), settings.selection.clone()),
     ]);
     let name = format!("clarity-{}-{}", settings.scan, task.number);
-    let mut pod_labels = labels.clone();
-    pod_labels.insert(JOB_LABEL.to_owned(), name.clone());
-    // Where a mesh's webhook selects pods, it is by label.
-    pod_labels.insert("sidecar.istio.io/inject".to_owned(), "false".to_owned());
-    pod_labels.insert("kuma.io/sidecar-injection".to_owned(), "disabled".to_owned());
+    let pod_labels = pod_labels(&labels, &name);
     let seconds = i64::try_from(task.timeout.as_secs()).unwrap_or(i64::MAX / 2);
     Job {
         metadata: ObjectMeta {
@@ -165,8 +163,29 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
     }
 }
 
+/// Labels of everything that a scan creates.
+pub(super) fn labels(settings: &JobSettings) -> BTreeMap<String, String> {
+    let labels = [
+        ("app.kubernetes.io/name".to_owned(), NAME.to_owned()),
+        ("app.kubernetes.io/managed-by".to_owned(), NAME.to_owned()),
+        (SCAN_LABEL.to_owned(), settings.scan.clone()),
+    ];
+    let schedule = settings.schedule.iter().map(|name| (SCHEDULE_LABEL.to_owned(), name.clone()));
+    labels.into_iter().chain(schedule).collect()
+}
+
+/// Labels of the pod of a Job.
+pub(super) fn pod_labels(labels: &BTreeMap<String, String>, job: &str) -> BTreeMap<String, String> {
+    let mut labels = labels.clone();
+    labels.insert(JOB_LABEL.to_owned(), job.to_owned());
+    // Where a mesh's webhook selects pods, it is by label.
+    labels.insert("sidecar.istio.io/inject".to_owned(), "false".to_owned());
+    labels.insert("kuma.io/sidecar-injection".to_owned(), "disabled".to_owned());
+    labels
+}
+
 /// Annotations by which service meshes leave a pod alone: a sidecar would outlive the scanner.
-fn without_sidecars() -> BTreeMap<String, String> {
+pub(super) fn without_sidecars() -> BTreeMap<String, String> {
     [
         ("sidecar.istio.io/inject", "false"),
         ("linkerd.io/inject", "disabled"),
@@ -229,14 +248,17 @@ fn bound_to(node: &str) -> Affinity {
     }
 }
 
-fn tolerations(task: &PodTask) -> Vec<Toleration> {
-    // Architectures are tainted on some providers; any Linux node can stream any image.
-    let any_architecture = Toleration {
+/// Architectures are tainted on some providers; any Linux node can stream any image, and run the scanner's.
+pub(super) fn any_architecture() -> Toleration {
+    Toleration {
         key: Some("kubernetes.io/arch".to_owned()),
         operator: Some("Exists".to_owned()),
         effect: Some("NoSchedule".to_owned()),
         ..Toleration::default()
-    };
+    }
+}
+
+fn tolerations(task: &PodTask) -> Vec<Toleration> {
     let of_the_node = task.tolerations.iter().map(|toleration| Toleration {
         key: toleration.key.clone(),
         operator: toleration.operator.clone(),
@@ -244,7 +266,7 @@ fn tolerations(task: &PodTask) -> Vec<Toleration> {
         effect: toleration.effect.clone(),
         toleration_seconds: None,
     });
-    std::iter::once(any_architecture).chain(of_the_node).collect()
+    std::iter::once(any_architecture()).chain(of_the_node).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Watches of the API that go on after errors, and what their events mean for the one object that is ours.
 
 use futures::stream::{BoxStream, StreamExt as _};
+use k8s_openapi::api::core::v1::Event as ApiEvent;
 use kube::Api;
 use kube::runtime::WatchStreamExt as _;
 use kube::runtime::watcher::{self, watcher};
@@ -25,6 +26,17 @@ where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
     watcher(api, config).default_backoff().boxed()
+}
+
+/// What is said of the object with this UID. Ends where the right to watch events is missing.
+pub(super) fn events_of(events: Api<ApiEvent>, namespace: &str, uid: &str) -> Watch<ApiEvent> {
+    let config = watcher::Config::default().fields(&format!("involvedObject.uid={uid}"));
+    let namespace = namespace.to_owned();
+    let may_go_on = move |event: &watcher::Result<watcher::Event<ApiEvent>>| {
+        let refused = event.as_ref().err().and_then(|error| missing_right(error, "events", &namespace));
+        std::future::ready(refused.is_none())
+    };
+    watch(events, config).take_while(may_go_on).boxed()
 }
 
 /// What an event of a watch means for the one object that is ours. A watch that starts anew sends no deletions, only

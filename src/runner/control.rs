@@ -8,8 +8,8 @@ use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::api::{Api, DeleteParams, ListParams, LogParams, PostParams, Preconditions, PropagationPolicy};
 use kube::{Client, ResourceExt as _};
 
-use super::{CONTAINER, KIND, STATE_ANNOTATION, scan_id};
-use crate::cluster::{ApiError, KIND_LABEL, NAME, SCHEDULE_LABEL};
+use super::{CONTAINER, STATE_ANNOTATION, scan_id};
+use crate::cluster::{ApiError, KIND_LABEL, NAME, RUNNER_KIND, SCHEDULE_LABEL};
 use crate::job::{REQUESTER_ANNOTATION, SCOPE_ANNOTATION};
 
 /// Most runners that are looked at.
@@ -101,7 +101,7 @@ pub async fn seen_runners(client: &Client, namespace: Option<&str>) -> Result<Ve
         None => Api::all(client.clone()),
     };
     let place = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace:?}"));
-    let selector = format!("app.kubernetes.io/managed-by={NAME},{KIND_LABEL}={KIND}");
+    let selector = format!("app.kubernetes.io/managed-by={NAME},{KIND_LABEL}={RUNNER_KIND}");
     let mut params = ListParams::default().labels(&selector).limit(PAGE);
     let mut all = Vec::new();
     loop {

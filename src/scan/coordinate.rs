@@ -46,6 +46,8 @@ pub enum KeepJobs {
 pub enum Pods {
     /// For what is not in the cache.
     Start,
+    /// Only such as a cache itself takes.
+    Cache,
     /// None, whatever is missing.
     None,
 }
@@ -210,7 +212,7 @@ impl<'a, F: Fn(Update) + Sync> Desk<'a, F> {
             alone: false,
         });
         let end_of = |target: &Target| {
-            if with.config.pods == Pods::None {
+            if with.config.pods != Pods::Start {
                 return Some(ImageResult::Skipped(NO_PODS.to_owned()));
             }
             target.routes.is_empty().then(|| ImageResult::Failed(tell::no_route(target, with.config.read)))

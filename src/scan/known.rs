@@ -38,10 +38,14 @@ pub struct KnownImage {
 }
 
 /// Looks at what runs, and into the cache.
-pub async fn known(connection: &Connection, config: &ReadConfig) -> Result<Known, ScanError> {
-    let stop = CancellationToken::new();
-    let prepared = prepare(connection, config, &stop, &|_| {}).await?;
-    let Prepared { discovery, plan, recalled, notes, .. } = prepared;
+pub async fn known(
+    connection: &Connection,
+    config: &ReadConfig,
+    stop: &CancellationToken,
+) -> Result<Known, ScanError> {
+    let prepared = prepare(connection, config, stop, &|_| {}).await?;
+    let Prepared { discovery, plan, cache, recalled, mut notes, .. } = prepared;
+    notes.extend(cache.close().await);
     let unread = || ImageResult::Skipped(NO_PODS.to_owned());
     let ends = recalled.images.into_iter().map(|end| end.unwrap_or_else(unread));
     Ok(of(&discovery, &plan, ends, notes))

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::coordinate::{Coordination, planned_jobs};
 use super::reading::{Prepared, prepare};
-use super::{ReadConfig, ScanError};
+use super::{ReadConfig, ScanError, Shared};
 use crate::cluster::{self, Connection, Right};
 use crate::facts::Facts;
 use crate::image::Platform;
@@ -112,7 +112,15 @@ impl How {
 /// Looks at everything that a scan would look at before it starts its first pod.
 pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Preview, ScanError> {
     let stop = CancellationToken::new();
-    let prepared = prepare(connection, config, &stop, &|_| {}).await?;
+    let mut prepared = prepare(connection, &without_volume(config), &stop, &|_| {}).await?;
+    if let Shared::Claim(claim) = &config.cache.shared {
+        prepared.notes.push(format!(
+            "what is kept on the volume of claim {} in namespace {} is not looked at, as a scan does: that takes a pod",
+            claim.name, claim.namespace
+        ));
+        let missing = cluster::missing_for_attach(&connection.client, &claim.namespace).await;
+        prepared.notes.extend(missing.map(|error| format!("the volume cannot be used: {error}")));
+    }
     let Prepared { scan: _, discovery, facts, plan, recalled, settings, notes, cache: _ } = &prepared;
     let coordination = Coordination { connection, plan, facts, settings, config, stop: &stop };
     let jobs = planned_jobs(&coordination);
@@ -154,6 +162,15 @@ pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Pre
         missing_rights: missing.iter().map(Right::to_string).collect(),
         notes: notes.clone(),
     })
+}
+
+/// The same without what takes a pod to be looked at: a preview creates nothing.
+fn without_volume(config: &ReadConfig) -> ReadConfig {
+    let mut config = config.clone();
+    if matches!(config.cache.shared, Shared::Claim(_)) {
+        config.cache.shared = Shared::Never;
+    }
+    config
 }
 
 fn described(target: &Target) -> String {

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::coordinate::{Coordination, KeepJobs, Pods, Reading, coordinate, remove_finished};
 use super::recall::{Recalled, keep, recall};
-use super::{ReadConfig, ScanError, Stages, Update, open_cache};
+use super::stores::cache_for;
+use super::{ReadConfig, ScanError, Stages, Update};
 use crate::cache::Cache;
 use crate::cluster::{self, Connection, Discovery};
 use crate::facts::Facts;
@@ -55,16 +56,25 @@ pub(super) async fn read(
     let mut reading = coordinate(&coordination, recalled.images, on).await;
     stages.over("read images");
     let keeping = keep(&cache, &plan, &reading.ends, config.refresh);
+    reading.namespaces.extend(config.cache.namespace_of_pods());
     if stop.is_cancelled() {
         // What is finished need not be read again by the next scan.
         let _ = tokio::time::timeout(KEEPING, keeping).await;
+        cache.close().await;
         let interrupted = interrupted(connection, scan, reading.namespaces).await;
         return Err(match (interrupted, reading.stopped_by) {
             (ScanError::Interrupted { scan }, Some(by)) => ScanError::Stopped { scan, by },
             (error, _) => error,
         });
     }
-    notes.extend(keeping.await);
+    tokio::select! {
+        kept = keeping => notes.extend(kept),
+        () = stop.cancelled() => {
+            cache.close().await;
+            return Err(interrupted(connection, scan, reading.namespaces).await);
+        }
+    }
+    notes.extend(cache.close().await);
     stages.over("keep what was read");
     // Only now may the Jobs go: until here, somebody else could still have taken from them what they had read.
     let finished = std::mem::take(&mut reading.finished);
@@ -104,14 +114,36 @@ pub(super) async fn prepare(
     over("discover and plan");
     let mut notes = std::mem::take(&mut discovery.notes);
     notes.extend(plan::drift(&discovery.containers));
-    let cache = open_cache(connection, config, &mut notes).await;
-    let mut recalled = if config.refresh { Recalled::nothing(&plan) } else { recall(&cache, &plan).await };
-    let is_left_out = |target: usize| config.pods == Pods::None || recalled.images[target].is_some();
+    let settings = settings(connection, config, &scan);
+    let cache = cache_for(connection, config, &settings, &mut notes).await;
+    let recalling = async {
+        if config.refresh && config.known.is_empty() {
+            Recalled::nothing(&plan)
+        } else {
+            recall(&cache, &plan, &config.known).await
+        }
+    };
+    // A volume takes a pod.
+    let recalled = tokio::select! {
+        recalled = recalling => Some(recalled),
+        () = stop.cancelled() => None,
+    };
+    let Some(mut recalled) = recalled else {
+        cache.close().await;
+        let namespaces = config.cache.namespace_of_pods().into_iter().collect();
+        return Err(interrupted(connection, scan, namespaces).await);
+    };
+    let is_left_out = |target: usize| config.pods != Pods::Start || recalled.images[target].is_some();
     plan.leave_out(is_left_out, config.parallelism);
     notes.append(&mut recalled.notes);
     over("look into the cache");
-    let settings = JobSettings {
-        scan: scan.clone(),
+    Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
+}
+
+/// What all Jobs of a scan share.
+pub(super) fn settings(connection: &Connection, config: &ReadConfig, scan: &str) -> JobSettings {
+    JobSettings {
+        scan: scan.to_owned(),
         scanner_image: config.scanner_image.clone(),
         scanner_pull_secret: config.scanner_pull_secret.clone(),
         service_account: config.service_account.clone(),
@@ -120,8 +152,8 @@ pub(super) async fn prepare(
         requester: connection.requester.clone(),
         scope: config.scope.in_words(),
         schedule: config.schedule.clone(),
-    };
-    Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })
+        selection: config.scope.to_json(),
+    }
 }
 
 /// Removes what an interrupted scan created.
@@ -137,7 +169,7 @@ pub(super) async fn interrupted(
 }
 
 /// Ten characters that no other scan has: 50 random bits in Crockford's base 32 without vowels' look-alikes.
-fn new_id() -> Result<String, ScanError> {
+pub(super) fn new_id() -> Result<String, ScanError> {
     const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     let mut random = [0_u8; 10];
     getrandom::fill(&mut random).map_err(|error| ScanError::Random(error.to_string()))?;

@@ -82,11 +82,13 @@ pub(super) async fn keep(cache: &Cache, plan: &ScanPlan, ends: &[ImageResult], r
     cache.put(&entries).await
 }
 
-/// Asks the cache for every target.
-pub(super) async fn recall(cache: &Cache, plan: &ScanPlan) -> Recalled {
+/// Asks the cache for every target that is not known anyway.
+pub(super) async fn recall(cache: &Cache, plan: &ScanPlan, known: &[Entry]) -> Recalled {
     let keys: Vec<Option<ImageKey>> = plan.targets.iter().map(|target| Asked::of(target).key()).collect();
-    let wanted: Vec<ImageKey> = keys.iter().flatten().cloned().collect();
-    let Got { entries, mut notes } = cache.get(&wanted, Some(&packages::analysers())).await;
+    let is_known = |key: &&ImageKey| known.iter().any(|entry| entry.about.key == **key);
+    let wanted: Vec<ImageKey> = keys.iter().flatten().filter(|key| !is_known(key)).cloned().collect();
+    let Got { mut entries, mut notes } = cache.get(&wanted, Some(&packages::analysers())).await;
+    entries.extend_from_slice(known);
     let image = |key: Option<ImageKey>| {
         let key = key?;
         let entry = entries.iter().find(|entry| entry.about.key == key)?;

@@ -147,8 +147,25 @@ impl<W: Write> Sender<W> {
         self.message(Message::End { done, failed })
     }
 
-    fn message(&mut self, message: Message) -> Result<(), SendError> {
-        self.frame(&Frame::Message(message))
+    fn message(&mut self, mut message: Message) -> Result<(), SendError> {
+        let registry = match &mut message {
+            Message::Done { outcome, .. } => Some(&mut outcome.registry),
+            Message::Failed { failure, .. } => Some(&mut failure.registry),
+            _ => None,
+        };
+        let registry = registry.map(std::mem::take).filter(|registry| !registry.is_empty());
+        let Some(registry) = registry else { return self.frame(&Frame::Message(message)) };
+        let mut whole = message.clone();
+        if let Message::Done { outcome, .. } = &mut whole {
+            outcome.registry = registry;
+        } else if let Message::Failed { failure, .. } = &mut whole {
+            failure.registry = registry;
+        }
+        match self.frame(&Frame::Message(whole)) {
+            // How the image ended matters more.
+            Err(SendError::Frame(FrameError::TooLong(_))) => self.frame(&Frame::Message(message)),
+            sent => sent,
+        }
     }
 
     fn frame(&mut self, frame: &Frame) -> Result<(), SendError> {

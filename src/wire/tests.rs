@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::image::Digest;
+use crate::image::registered::{DigestNow, Registered, TagNow};
 
 const SCAN: &str = "k7x2m";
 
@@ -165,8 +166,66 @@ fn a_reason_of_any_length_fits_a_frame() {
     let mut sender = Sender::new(&mut out, SCAN.to_owned(), LOG_BUDGET);
     let reason = || "漢\u{1b}[31m".repeat(100_000);
     sender.failed(0, Failure::new(FailureKind::Other, reason())).expect("fits");
-    let outcome = Outcome { partial: Some(reason()), approximate: Some(reason()), ..outcome() };
+    let registered = |n: u8| {
+        // As unlike each other as names can be, so that packing does not help.
+        let name: String = noise(220, n.into()).iter().map(|byte| char::from(b'a' + byte % 26)).collect();
+        let tag: String =
+            noise(128, u32::from(n) + 100).iter().map(|byte| char::from(b'a' + byte % 26)).collect();
+        Registered {
+            reference: format!("registry.test/{name}:{tag}").parse().expect("valid"),
+            tag: Some(TagNow::Moved),
+            now: Some(Digest::of(&[n])),
+            digest: Some(DigestNow::Gone),
+        }
+    };
+    let registry: Vec<Registered> = (0..=3).map(registered).collect();
+    assert_eq!(registry.len(), 1 + MAX_OTHERS);
+    let outcome = Outcome {
+        partial: Some(reason()),
+        approximate: Some(reason()),
+        registry: registry.clone(),
+        ..outcome()
+    };
     sender.done(1, &[], outcome).expect("fits");
+    sender
+        .failed(2, Failure { registry: registry.clone(), ..Failure::new(FailureKind::Gone, reason()) })
+        .expect("fits");
+    // Where it does not fit together, the reason is what counts.
+    let noisy: String = noise(4_000, 7)
+        .chunks(4)
+        .filter_map(|c| char::from_u32(0x1_0000 + (u32::from(c[0]) << 8) + u32::from(c[1])))
+        .collect();
+    let outcome =
+        Outcome { partial: Some(noisy.clone()), approximate: Some(noisy), registry, ..self::outcome() };
+    sender.done(3, &[], outcome).expect("fits");
+}
+
+#[test]
+fn what_registries_hold_is_received_as_far_as_it_was_asked_for() {
+    let registered = Registered {
+        reference: "registry.test/a:1".parse().expect("valid"),
+        tag: Some(TagNow::Gone),
+        now: None,
+        digest: None,
+    };
+    let mut out = Vec::new();
+    let mut sender = Sender::new(&mut out, SCAN.to_owned(), LOG_BUDGET);
+    sender.begin(2, "0.1.0").expect("fits");
+    sender.start(0).expect("fits");
+    sender.done(0, &[], Outcome { registry: vec![registered.clone(); 9], ..outcome() }).expect("fits");
+    sender.end().expect("fits");
+    let log = String::from_utf8(out).expect("text");
+    let (events, _) = receive(log.lines());
+    let told = events.into_iter().find_map(|event| match event {
+        Event::Image { outcome, .. } => Some(outcome.registry),
+        _ => None,
+    });
+    assert_eq!(told, Some(vec![registered; 1 + MAX_OTHERS]));
+
+    let mut older = serde_json::to_value(outcome()).expect("JSON");
+    assert_eq!(older.get("registry"), None, "what is not known is not sent");
+    older["unheard_of"] = 1.into();
+    assert_eq!(serde_json::from_value::<Outcome>(older).expect("an outcome"), outcome());
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn documents(tar: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 /// An entry with so many packages, whose names do not become smaller by packing.
-fn entry(name: &str, packages: u32) -> Entry {
+pub(crate) fn entry(name: &str, packages: u32) -> Entry {
     let component = |number: u32| {
         let hash = Digest::of(format!("{name}{number}").as_bytes());
         json!({"type": "library", "name": hash.hex(), "version": "1", "purl": format!("pkg:npm/{}@1", hash.hex())})

@@ -78,6 +78,11 @@ impl Namespace {
         kubectl(&["wait", "-n", &self.name, "--for=condition=Ready", "--timeout=60s", "pod", "--all"]);
     }
 
+    /// Waits until one of its pods runs, where others never will.
+    pub(crate) fn wait_until_runs(&self, pod: &str) {
+        kubectl(&["wait", "-n", &self.name, "--for=condition=Ready", "--timeout=60s", &format!("pod/{pod}")]);
+    }
+
     /// A service account with one of the cluster's own roles in this namespace only; its name as a user.
     pub(crate) fn account_with(&self, role: &str) -> String {
         self.add(vec![

@@ -21,11 +21,7 @@ impl Place {
         let web = running_pod("web", &format!("{}/apps/web:1.24", environment().public));
         let pods = vec![web, waiting_pod("slow", &registry.image)];
         let namespace = Namespace::new(&format!("scans-{topic}"), PullSecret::None, pods);
-        wait_for("web to run", 60, || {
-            let ready = ["wait", "-n", &namespace.name, "--for=condition=Ready", "--timeout=1s", "pod/web"];
-            let kubectl = std::process::Command::new("kubectl").args(ready).output().expect("kubectl");
-            kubectl.status.success().then_some(())
-        });
+        namespace.wait_until_runs("web");
         Self { namespace, registry }
     }
 

@@ -46,9 +46,9 @@ fn record_of_a_scan_is_shown_and_compared_on_another_machine() {
     let id = |report: &Value| report["scan"]["id"].as_str().expect("an id").to_owned();
 
     let at = ["--state-namespace", &namespace.name];
-    let list = elsewhere(&[&["report", "--list", "-o", "json"], &at[..]].concat()).code(0).report();
+    let listed = elsewhere(&[&["report", "--list", "-o", "json"], &at[..]].concat()).code(0).report();
     let ids: Vec<&str> =
-        list.as_array().expect("a list").iter().map(|one| one["id"].as_str().expect("an id")).collect();
+        listed.as_array().expect("a list").iter().map(|one| one["id"].as_str().expect("an id")).collect();
     assert_eq!(ids, [id(&second), id(&first)]);
     let shown = elsewhere(&[&["report", &id(&first)[..6], "-o", "json"], &at[..]].concat()).code(0).report();
     assert_eq!(shown["images"], first["images"]);
@@ -67,8 +67,8 @@ fn damaged_and_forged_records_are_named_and_the_others_shown() {
     annotate(&namespace, &forged, "kubectl-clarity.io/parts=99");
 
     let at = ["--state-namespace", &namespace.name];
-    let list = elsewhere(&[&["report", "--list"], &at[..]].concat()).code(0);
-    assert!(list.stderr.contains(&format!("clarity-record-{forged} is damaged")), "{}", list.stderr);
+    let listed = elsewhere(&[&["report", "--list"], &at[..]].concat()).code(0);
+    assert!(listed.stderr.contains(&format!("clarity-record-{forged} is damaged")), "{}", listed.stderr);
     let last = elsewhere(&[&["report", "-o", "json"], &at[..]].concat()).code(0).report();
     assert_eq!(last["scan"], good["scan"]);
 

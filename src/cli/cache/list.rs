@@ -27,7 +27,7 @@ pub(super) async fn run(output: Format, stores: &[Opened]) -> Result<Exit, Expla
     let mut listed = Vec::new();
     for opened in stores {
         if let Some(abouts) = opened.or_note(opened.store.list().await)? {
-            listed.push(Listed { place: opened.place, name: opened.store.name(), abouts });
+            listed.push(Listed { place: opened.place.clone(), name: opened.store.name(), abouts });
         }
     }
     for Listed { abouts, .. } in &mut listed {

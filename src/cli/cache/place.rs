@@ -4,15 +4,20 @@ use clap::Args;
 
 use super::super::access::AccessArgs;
 use super::super::errors::Explained;
-use super::super::{kept, ui};
-use crate::cache::{BUDGET, CacheError, ConfigMapStore, LocalStore, Store, state_namespace};
+use super::super::kept::{self, ScannerArgs};
+use super::super::ui;
+use crate::cache::{BUDGET, CacheError, ConfigMapStore, LocalStore, Store, VolumeStore, state_namespace};
 use crate::cluster;
+use crate::job::Claim;
+use crate::scan::volume_store;
 
 /// Where what was read is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum CachePlace {
     /// In ConfigMaps of the cluster.
     ConfigMap,
+    /// On the volume of this claim.
+    Claim(String),
     /// On this machine.
     Local,
 }
@@ -20,15 +25,19 @@ pub(in crate::cli) enum CachePlace {
 /// Flags of every command about what is kept.
 #[derive(Clone, Debug, Args)]
 pub(super) struct StoreArgs {
-    /// Which cache: local on this machine, configmap in the cluster [default: both]
+    /// Which cache: local on this machine, configmap in the cluster [default: both], or pvc:NAME on the volume of
+    /// that claim, by a pod that has it mounted
     #[arg(long, value_name = "WHERE", value_parser = cache_place)]
     cache: Option<CachePlace>,
-    /// Namespace of the scans whose ConfigMaps are meant; that of the context without it
+    /// Namespace of the scans whose cache is meant; that of the context without it
     #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
-    /// Namespace with the ConfigMaps [default: clarity-system if it is there and may be read, else that of the scans]
+    /// Namespace with the ConfigMaps [default: clarity-system if it is there and may be read, else that of the scans] or the
+    /// claim [default: that of the scans]
     #[arg(long, value_name = "NAME")]
     state_namespace: Option<String>,
+    #[command(flatten)]
+    scanner: ScannerArgs,
 }
 
 /// A store that a command is about.
@@ -47,8 +56,13 @@ impl StoreArgs {
 
     /// The same, of which that in the cluster keeps at most so many bytes.
     pub(super) async fn open_with(self, access: AccessArgs, budget: u64) -> Result<Vec<Opened>, Explained> {
-        let place = self.cache;
+        let place = self.cache.clone();
         let mut stores = Vec::new();
+        if let Some(CachePlace::Claim(name)) = place {
+            let store = Box::new(self.volume(name.clone(), access).await?);
+            stores.push(Opened { place: CachePlace::Claim(name), store, is_optional: false });
+            return Ok(stores);
+        }
         if place != Some(CachePlace::ConfigMap) {
             stores.push(Opened { place: CachePlace::Local, store: Box::new(local()?), is_optional: false });
         }
@@ -65,6 +79,14 @@ impl StoreArgs {
             }
         }
         Ok(stores)
+    }
+
+    async fn volume(self, name: String, access: AccessArgs) -> Result<VolumeStore, Explained> {
+        let connection = cluster::connect(&access.complete()).await?;
+        let namespace = self.state_namespace.or(self.namespace).unwrap_or_else(|| connection.namespace.clone());
+        let claim = Claim { namespace, name };
+        volume_store(&connection, claim, self.scanner.complete())
+            .map_err(|error| Explained::of_scan(&error, &connection.server))
     }
 
     async fn config_maps(self, access: AccessArgs, budget: u64) -> Result<ConfigMapStore, Explained> {
@@ -91,10 +113,11 @@ impl Opened {
 }
 
 impl CachePlace {
-    /// As the flag has it.
-    pub(super) fn as_str(self) -> &'static str {
+    /// As the flag has it, without the name of a claim.
+    pub(super) fn as_str(&self) -> &'static str {
         match self {
             Self::ConfigMap => "configmap",
+            Self::Claim(_) => "pvc",
             Self::Local => "local",
         }
     }
@@ -113,11 +136,11 @@ fn cache_place(text: &str) -> Result<CachePlace, String> {
     match text {
         "configmap" => Ok(CachePlace::ConfigMap),
         "local" => Ok(CachePlace::Local),
-        "none" => Err("there is nothing in none: configmap or local".to_owned()),
-        _ if text.starts_with("pvc:") => {
-            Err("volumes are not supported yet, only configmap and local".to_owned())
-        }
-        _ => Err("expected configmap or local".to_owned()),
+        "none" => Err("there is nothing in none: configmap, pvc:NAME or local".to_owned()),
+        _ => match kept::claim_name(text)? {
+            Some(name) => Ok(CachePlace::Claim(name)),
+            None => Err("expected configmap, pvc:NAME or local".to_owned()),
+        },
     }
 }
 
@@ -148,10 +171,11 @@ mod tests {
     }
 
     #[test]
-    fn volumes_are_refused_in_words() {
+    fn which_cache_is_meant_is_one_of_three() {
         assert_eq!(cache_place("configmap"), Ok(CachePlace::ConfigMap));
-        let said = cache_place("pvc:cache").expect_err("not yet");
-        assert!(said.starts_with("volumes are not supported yet"), "{said}");
-        assert!(cache_place("none").is_err() && cache_place("").is_err());
+        assert_eq!(cache_place("pvc:cache"), Ok(CachePlace::Claim("cache".to_owned())));
+        for wrong in ["none", "", "auto", "pvc:", "pvc:A"] {
+            assert!(cache_place(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -68,11 +68,12 @@ async fn write(out: impl Write, file: &Path, stores: &[Opened]) -> Result<usize,
     Ok(count)
 }
 
-pub(super) async fn import(file: PathBuf, mut stores: Vec<Opened>) -> Result<Exit, Explained> {
+pub(super) async fn import(file: PathBuf, stores: &[Opened]) -> Result<Exit, Explained> {
     let name = file.display().to_string();
     let refused = |error: &(dyn std::error::Error + 'static)| {
         Explained::new(format!("cannot take in all of {name}"), error)
     };
+    let mut stores: Vec<&Opened> = stores.iter().collect();
     let (send, mut receive) = mpsc::channel(2);
     let reading =
         tokio::task::spawn_blocking(move || archive::read(&file, |entry| send.blocking_send(entry).is_ok()));
@@ -91,7 +92,7 @@ pub(super) async fn import(file: PathBuf, mut stores: Vec<Opened>) -> Result<Exi
         stores = kept;
     }
     let count = reading.await.map_err(|error| refused(&error))?.map_err(|error| refused(&error))?;
-    for opened in &stores {
+    for opened in stores {
         ui::data(None, &format!("{} in {}\n", plural(count, "document"), opened.store.name()))?;
     }
     Ok(Exit::Passed)

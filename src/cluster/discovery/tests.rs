@@ -109,4 +109,11 @@ fn labels_alone_do_not_hide_a_workload() {
     assert!(!is_ours(&meta(labels(), "shop")));
     assert!(!is_ours(&meta(json!({SCAN_LABEL: "x"}), "clarity-x-1")));
     assert!(!is_ours(&serde_json::from_value(json!({ "labels": labels() })).expect("metadata")));
+    let runner = || json!({"app.kubernetes.io/managed-by": NAME, KIND_LABEL: RUNNER_KIND});
+    assert!(is_ours(&meta(runner(), "clarity-run-x")));
+    assert!(!is_ours(&meta(runner(), "shop")));
+    let mut scheduled = runner();
+    scheduled[SCHEDULE_LABEL] = "nightly".into();
+    assert!(is_ours(&meta(scheduled.clone(), "nightly-29384756")));
+    assert!(!is_ours(&meta(scheduled, "shop")));
 }

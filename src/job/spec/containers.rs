@@ -178,7 +178,7 @@ fn security_context(part: &Part, user: User) -> SecurityContext {
 }
 
 /// What Kubernetes itself would choose, said so that a change of it can be seen.
-fn pull_policy(image: &str) -> &'static str {
+pub(in crate::job) fn pull_policy(image: &str) -> &'static str {
     let is_latest = image
         .parse::<Reference>()
         .is_ok_and(|image| image.digest.is_none() && image.tag.as_deref().is_none_or(|tag| tag == "latest"));

@@ -19,6 +19,7 @@ fn settings() -> JobSettings {
         requester: "ann".into(),
         scope: "-n shop".into(),
         schedule: None,
+        selection: "{}".into(),
     }
 }
 
