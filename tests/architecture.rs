@@ -30,6 +30,7 @@ const MODULES: &[(&str, &[&str])] = &[
     // running it in a cluster
     ("plan", &["coverage", "facts", "image", "wire", "workload"]),
     ("job", &["cluster", "facts", "image", "plan", "wire"]),
+    ("schedule", &[]),
     ("runner", &["cluster", "job"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
@@ -109,6 +110,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "worker"]),
     ("comfy_table", &["report", "worker"]),
     ("cyclonedx_bom", &["sbom"]),
+    ("cron", &["schedule"]),
     ("oci_client", &["image", "registry"]),
     ("dirs", &["cli"]),
     ("zip", &["advisories"]),
