@@ -31,7 +31,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("plan", &["coverage", "facts", "image", "wire", "workload"]),
     ("job", &["cluster", "facts", "image", "plan", "wire"]),
     ("schedule", &[]),
-    ("runner", &["cluster", "job"]),
+    ("runner", &["cluster", "job", "schedule"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "sbom", "severity"]),
@@ -78,6 +78,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "runner",
             "sbom",
             "scan",
+            "schedule",
             "severity",
             "workload",
         ],

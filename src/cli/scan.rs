@@ -21,8 +21,8 @@ use crate::plan::Read;
 use crate::records::{Folder, Origin, SharedRecords};
 use crate::report::Report;
 use crate::runner;
-use crate::schedule::Guard;
 use crate::scan::{CachePods, KeepJobs, Pods, ReadConfig, ScanConfig, scan, state_namespace};
+use crate::schedule::Guard;
 use crate::workload::WorkloadRef;
 
 /// Flags of `scan`.
@@ -249,16 +249,22 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     let config = ScanConfig { reading, advisories, texts: place.texts() };
     let report = scanned(&connection, &config, verbosity).await?;
     let kept = keep(&report, &connection, &config.reading, records).await;
-    let exit = place.show(report)?;
-    if kept {
-        turn.is_over(&connection).await;
+    if !is_runner {
+        kept.unwrap_or_else(|why| ui::say(&format!("note: {why}")));
+        return place.show(report);
     }
-    // Findings are no failure of a runner; a result that nobody can see is one.
-    Ok(match (is_runner, kept) {
-        (true, true) => Exit::Passed,
-        (true, false) => Exit::Error,
-        (false, _) => exit,
-    })
+    // Findings are no failure of a runner; a result that nobody can see is one, and its last words.
+    place.show(report)?;
+    match kept {
+        Ok(()) => {
+            turn.is_over(&connection).await;
+            Ok(Exit::Passed)
+        }
+        Err(why) => {
+            ui::say(&format!("error: {why}"));
+            Ok(Exit::Error)
+        }
+    }
 }
 
 /// Runs the scan, and shows how far it is.
@@ -276,13 +282,13 @@ pub(super) async fn scanned(
 }
 
 /// Keeps the record of a scan on this machine, and in the cluster where others share what is read. Whole, whatever is shown of it,
-/// and before the rules of today are applied. Whether others can see it.
+/// and before the rules of today are applied. Why others cannot see it who should.
 pub(super) async fn keep(
     report: &Report,
     connection: &Connection,
     config: &ReadConfig,
     folder: Option<Folder>,
-) -> bool {
+) -> Result<(), String> {
     let origin = Origin {
         who: Some(connection.requester.clone()),
         server: Some(connection.server.clone()),
@@ -291,15 +297,10 @@ pub(super) async fn keep(
     if let Some(folder) = folder {
         reports::keep(report, origin.clone(), &folder);
     }
-    let Some(namespace) = state_namespace(connection, config).await else { return false };
+    let Some(namespace) = state_namespace(connection, config).await else { return Ok(()) };
     let records = SharedRecords::new(&connection.client, &namespace);
-    match reports::share(report, origin, &records).await {
-        Ok(()) => true,
-        Err(why) => {
-            ui::say(&format!("note: no record was kept in {}: {why}", records.place()));
-            false
-        }
-    }
+    let shared = reports::share(report, origin, &records).await;
+    shared.map_err(|why| format!("no record was kept in {}: {why}", records.place()))
 }
 
 #[cfg(test)]

@@ -7,9 +7,7 @@ use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, JobSpec, JobTemplateSpec
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 
-use super::{
-    GUARD_ANNOTATION, RunnerSettings, STATE_ANNOTATION, TTL_SECONDS, annotations, job_spec, labels,
-};
+use super::{GUARD_ANNOTATION, RunnerSettings, STATE_ANNOTATION, TTL_SECONDS, annotations, job_spec, labels};
 use crate::cluster::{KIND_LABEL, SCHEDULE_KIND};
 use crate::job::{REQUESTER_ANNOTATION, SCOPE_ANNOTATION};
 use crate::schedule::{Guard, ScheduleError, Timing};
@@ -83,7 +81,7 @@ pub fn desired_schedule(settings: &ScheduleSettings) -> CronJob {
             annotations: Some(own_annotations),
             ..ObjectMeta::default()
         },
-        spec: Some(CronJobSpec {
+        spec: CronJobSpec {
             schedule: timing.cron().to_owned(),
             time_zone: timing.time_zone().map(ToOwned::to_owned),
             suspend: Some(*suspend),
@@ -100,7 +98,7 @@ pub fn desired_schedule(settings: &ScheduleSettings) -> CronJob {
                 }),
                 spec: Some(spec),
             },
-        }),
+        },
         status: None,
     }
 }
@@ -112,18 +110,18 @@ impl SeenSchedule {
         let empty = BTreeMap::new();
         let annotations = object.metadata.annotations.as_ref().unwrap_or(&empty);
         let text = |name: &str| annotations.get(name).map(|text| text.chars().take(MAX_TEXT).collect());
-        let spec = object.spec.as_ref();
+        let spec = &object.spec;
         let status = object.status.as_ref();
         let timing = Timing::read(
-            spec.map_or("", |spec| spec.schedule.as_str()),
-            spec.and_then(|spec| spec.time_zone.as_deref()),
+            &spec.schedule,
+            spec.time_zone.as_deref(),
             annotations.get(GUARD_ANNOTATION).map(String::as_str),
         );
         Self {
             name: object.name_any(),
             namespace: object.namespace().unwrap_or_default(),
             timing,
-            suspended: spec.is_some_and(|spec| spec.suspend == Some(true)),
+            suspended: spec.suspend == Some(true),
             scope: text(SCOPE_ANNOTATION),
             requester: text(REQUESTER_ANNOTATION),
             state_namespace: text(STATE_ANNOTATION),

@@ -113,7 +113,7 @@ pub async fn run_schedule(client: &Client, schedule: &SeenSchedule) -> Result<Se
 }
 
 fn job_by_hand(schedule: &SeenSchedule) -> Job {
-    let template = schedule.object.spec.as_ref().map(|spec| spec.job_template.clone()).unwrap_or_default();
+    let template = schedule.object.spec.job_template.clone();
     let metadata = template.metadata.unwrap_or_default();
     let mut annotations = metadata.annotations.unwrap_or_default();
     annotations.insert("cronjob.kubernetes.io/instantiate".to_owned(), "manual".to_owned());

@@ -176,11 +176,10 @@ pub(in crate::cli) enum CreateError {
 async fn see_to_account(connection: &Connection, settings: &ScheduleSettings) -> Result<(), Explained> {
     let runner::RunnerSettings { namespace, service_account, .. } = &settings.runner;
     match service_account_exists(&connection.client, namespace, service_account).await {
-        Some(false) => Err(DetachError::NoServiceAccount {
-            name: service_account.clone(),
-            namespace: namespace.clone(),
+        Some(false) => {
+            Err(DetachError::NoServiceAccount { name: service_account.clone(), namespace: namespace.clone() }
+                .into())
         }
-        .into()),
         // Who may not look may still know.
         Some(true) | None => Ok(()),
     }

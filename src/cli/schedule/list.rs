@@ -66,11 +66,7 @@ pub(super) async fn run(args: ListArgs, access: AccessArgs) -> Result<Exit, Expl
 }
 
 /// Schedules with the records of their last runs, as far as those may be read.
-pub(super) async fn known(
-    connection: &Connection,
-    schedules: Vec<SeenSchedule>,
-    now: Timestamp,
-) -> Vec<Known> {
+pub(super) async fn known(connection: &Connection, schedules: Vec<SeenSchedule>, now: Timestamp) -> Vec<Known> {
     let namespaces: BTreeSet<String> =
         schedules.iter().filter_map(|schedule| schedule.state_namespace.clone()).collect();
     let mut last: BTreeMap<(String, String), Header> = BTreeMap::new();
@@ -171,14 +167,14 @@ pub(super) fn last_in_words(known: &Known, now: Timestamp) -> String {
 pub(super) fn json_of(known: &Known) -> Value {
     let Known { schedule, last, next, missed } = known;
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
-    let spec = schedule.object.spec.as_ref();
+    let spec = &schedule.object.spec;
     json!({
         "name": schedule.name,
         "namespace": schedule.namespace,
         "scope": schedule.scope,
         "requester": schedule.requester,
-        "cron": spec.map(|spec| spec.schedule.as_str()),
-        "time_zone": spec.and_then(|spec| spec.time_zone.as_deref()),
+        "cron": spec.schedule,
+        "time_zone": spec.time_zone,
         "guard": schedule.timing.as_ref().ok().and_then(|timing| timing.guard()).map(|guard| guard.to_string()),
         "when": when(schedule),
         "suspended": schedule.suspended,

@@ -100,7 +100,9 @@ fn described(known: &Known, now: Timestamp) -> String {
         lines.push(("To come", runs.join(", ")));
     }
     lines.push(("Last run", last_in_words(known, now)));
-    lines.extend(last.as_ref().map(|header| ("Report", format!("kubectl clarity report {} --shared", header.id))));
+    lines.extend(
+        last.as_ref().map(|header| ("Report", format!("kubectl clarity report {} --shared", header.id))),
+    );
     lines.extend(schedule.requester.clone().map(|who| ("Made by", who)));
     lines.extend(schedule.state_namespace.clone().map(|name| ("Records in", format!("namespace {name}"))));
     let line = |(name, text): &(&str, String)| wrap(&sanitize(&format!("{name:<11} {text}")), 0, width);
@@ -116,7 +118,9 @@ pub(super) async fn history(args: HistoryArgs, access: AccessArgs) -> Result<Exi
     let mut headers: Vec<Header> = Vec::new();
     for listed in records.list().await? {
         match listed {
-            Listed::Record(header) if header.schedule.as_deref() == Some(&schedule.name) => headers.push(*header),
+            Listed::Record(header) if header.schedule.as_deref() == Some(&schedule.name) => {
+                headers.push(*header)
+            }
             Listed::Record(_) => {}
             Listed::Damaged { file, why } => ui::say(&format!("note: {file} is damaged: {why}")),
         }
