@@ -32,6 +32,7 @@ mod rights;
 mod sbom;
 mod scanner_image;
 mod scans;
+mod schedules;
 mod shared_records;
 mod shop;
 mod tags;

@@ -20,29 +20,38 @@ use crate::scan::ReadConfig;
 use crate::schedule::{ScheduleError, Spread, Timing, When, Zone, check_name, until_in_words};
 
 /// Flags of `schedule create`.
+// What clap makes of the times is wider than a terminal.
 #[derive(Debug, Args)]
+#[command(override_usage = "kubectl clarity schedule create NAME TIME [OPTIONS] [TYPE/NAME]...")]
 pub(super) struct CreateArgs {
-    /// Name of the schedule, and of its `CronJob`
+    /// Name of the schedule
     #[arg(value_name = "NAME", value_parser = name)]
     name: String,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Time, one of these")]
     when: WhenArgs,
     /// Time zone of the schedule, for example Europe/Berlin [default: that of this machine]
-    #[arg(long, value_name = "ZONE")]
+    #[arg(long, value_name = "ZONE", help_heading = "Options")]
     time_zone: Option<Zone>,
     /// Start no runs until it is resumed
-    #[arg(long)]
+    #[arg(long, help_heading = "Options")]
     suspend: bool,
     /// Print what would be created, and create nothing
-    #[arg(long)]
+    #[arg(long, help_heading = "Options")]
     dry_run: bool,
     /// Form in which --dry-run prints it
-    #[arg(short, long, value_name = "FORMAT", default_value = "yaml", requires = "dry_run")]
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "yaml",
+        requires = "dry_run",
+        help_heading = "Options"
+    )]
     output: Format,
     /// ServiceAccount of the pods that run it
-    #[arg(long, value_name = "NAME", default_value = SERVICE_ACCOUNT)]
+    #[arg(long, value_name = "NAME", default_value = SERVICE_ACCOUNT, help_heading = "Options")]
     runner: String,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "What is scanned, and how")]
     scope: ScopeArgs,
     #[command(flatten)]
     reading: ReadArgs,

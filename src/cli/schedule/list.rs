@@ -19,7 +19,7 @@ use crate::records::{Header, Listed, SharedRecords};
 use crate::report::table::{TableOptions, columns};
 use crate::report::text::plural;
 use crate::runner::SeenSchedule;
-use crate::schedule::until_in_words;
+use crate::schedule::{Timing, until_in_words};
 use crate::severity::Severity;
 
 /// Flags of `schedule list`.
@@ -168,6 +168,7 @@ pub(super) fn json_of(known: &Known) -> Value {
     let Known { schedule, last, next, missed } = known;
     let time = |time: Option<Timestamp>| time.map(|time| time.to_string());
     let spec = &schedule.object.spec;
+    let guard = schedule.timing.as_ref().ok().and_then(Timing::guard);
     json!({
         "name": schedule.name,
         "namespace": schedule.namespace,
@@ -175,7 +176,7 @@ pub(super) fn json_of(known: &Known) -> Value {
         "requester": schedule.requester,
         "cron": spec.schedule,
         "time_zone": spec.time_zone,
-        "guard": schedule.timing.as_ref().ok().and_then(|timing| timing.guard()).map(|guard| guard.to_string()),
+        "guard": guard.map(|guard| guard.to_string()),
         "when": when(schedule),
         "suspended": schedule.suspended,
         "active": schedule.active,

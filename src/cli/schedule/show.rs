@@ -74,7 +74,7 @@ pub(super) async fn get(args: GetArgs, access: AccessArgs) -> Result<Exit, Expla
     let known = known(&connection, vec![schedule], now).await;
     let text = match output {
         Format::Yaml => yaml(&[plain(serde_json::to_value(&object).unwrap_or_default())])?,
-        Format::Json => known.iter().map(|known| format!("{:#}\n", json_of(known))).collect(),
+        Format::Json => format!("{:#}\n", known.first().map(json_of).unwrap_or_default()),
         Format::Table => known.iter().map(|known| described(known, now)).collect(),
     };
     ui::data(None, &text)?;
@@ -119,7 +119,7 @@ pub(super) async fn history(args: HistoryArgs, access: AccessArgs) -> Result<Exi
     for listed in records.list().await? {
         match listed {
             Listed::Record(header) if header.schedule.as_deref() == Some(&schedule.name) => {
-                headers.push(*header)
+                headers.push(*header);
             }
             Listed::Record(_) => {}
             Listed::Damaged { file, why } => ui::say(&format!("note: {file} is damaged: {why}")),
