@@ -30,13 +30,13 @@ pub(super) struct CreateArgs {
     #[command(flatten, next_help_heading = "Time, one of these")]
     when: WhenArgs,
     /// Time zone of the schedule, for example Europe/Berlin [default: that of this machine]
-    #[arg(long, value_name = "ZONE", help_heading = "Options")]
+    #[arg(long, value_name = "ZONE", help_heading = "Schedule")]
     time_zone: Option<Zone>,
     /// Start no runs until it is resumed
-    #[arg(long, help_heading = "Options")]
+    #[arg(long, help_heading = "Schedule")]
     suspend: bool,
     /// Print what would be created, and create nothing
-    #[arg(long, help_heading = "Options")]
+    #[arg(long, help_heading = "Schedule")]
     dry_run: bool,
     /// Form in which --dry-run prints it
     #[arg(
@@ -45,11 +45,11 @@ pub(super) struct CreateArgs {
         value_name = "FORMAT",
         default_value = "yaml",
         requires = "dry_run",
-        help_heading = "Options"
+        help_heading = "Schedule"
     )]
     output: Format,
     /// ServiceAccount of the pods that run it
-    #[arg(long, value_name = "NAME", default_value = SERVICE_ACCOUNT, help_heading = "Options")]
+    #[arg(long, value_name = "NAME", default_value = SERVICE_ACCOUNT, help_heading = "Schedule")]
     runner: String,
     #[command(flatten, next_help_heading = "What is scanned, and how")]
     scope: ScopeArgs,
