@@ -23,10 +23,12 @@ mod rules;
 mod sbom;
 mod scan;
 mod scans;
+mod schedule;
 mod status;
 mod stop;
 mod surroundings;
 mod transfer;
+mod turn;
 mod ui;
 
 use std::process::ExitCode;
@@ -62,6 +64,8 @@ enum Command {
     Attach(Box<attach::AttachArgs>),
     /// End a scan: what it has read is kept, and nothing of it is left in the cluster
     Stop(Box<stop::StopArgs>),
+    /// Scan again and again: schedules, each a CronJob
+    Schedule(Box<schedule::ScheduleArgs>),
     /// Hold bills of materials in files against advisories; no cluster is needed
     Match(Box<match_sbom::MatchArgs>),
     /// Show what an earlier scan found, once more or in another form
@@ -128,6 +132,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Status(args) => status::run(*args, cli.access).await,
         Command::Attach(args) => attach::run(*args, cli.access, cli.verbosity).await,
         Command::Stop(args) => stop::run(*args, cli.access).await,
+        Command::Schedule(args) => Box::pin(schedule::run(*args, cli.access)).await,
         Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
         Command::Report(args) => report::run(*args, cli.access).await,
         Command::Diff(args) => diff::run(*args, cli.access).await,

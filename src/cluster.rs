@@ -28,3 +28,6 @@ pub const SCHEDULE_LABEL: &str = "kubectl-clarity.io/schedule";
 
 /// Value of [`KIND_LABEL`] of a pod that scans in the place of a person, and of its Job.
 pub const RUNNER_KIND: &str = "runner";
+
+/// Value of [`KIND_LABEL`] of a schedule.
+pub const SCHEDULE_KIND: &str = "schedule";

@@ -25,7 +25,8 @@
 //! report              one Report, less what is ignored -> table, json
 //! ```
 //!
-//! A scan may also be run by a [`runner`], in a pod, when nobody waits for it. What it and a person may do is in [`roles`].
+//! A scan may also be run by a [`runner`], in a pod, when nobody waits for it, at the times of a [`schedule`]. What it and a person
+//! may do is in [`roles`].
 //!
 //! What was read of an image goes into the [`cache`] and is asked for there before the next plan is carried out: an image is read
 //! once. Where that is a volume, `clarity-scan keep` in a pod answers for it. Reports are kept as [`records`].
@@ -53,7 +54,7 @@
 //!
 //! Modules use only what lies before them in the way of the data; `tests/architecture.rs` holds the table. Plain
 //! domain types ([`image`], [`workload`], [`facts`], [`package`], [`finding`], [`coverage`], [`severity`]) are used by all; [`plan`],
-//! [`tree`], [`packages`], [`sbom`], [`wire`], [`advisories`], [`report`] and [`documents`] know neither async nor Kubernetes. The library
+//! [`tree`], [`packages`], [`sbom`], [`wire`], [`schedule`], [`advisories`], [`report`] and [`documents`] know neither async nor Kubernetes. The library
 //! prints nothing and ends nothing but in [`cli`] and [`worker`], which are the two programs.
 
 pub mod advisories;
@@ -82,6 +83,7 @@ pub mod roles;
 pub mod runner;
 pub mod sbom;
 pub mod scan;
+pub mod schedule;
 pub mod severity;
 pub mod tree;
 pub mod wire;

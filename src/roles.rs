@@ -212,7 +212,7 @@ fn rules(purpose: Purpose) -> Vec<PolicyRule> {
             rule("", "pods", &["list"]),
             rule("", "pods/log", &["get"]),
             rule("batch", "jobs", &["list"]),
-            rule("batch", "cronjobs", &["get", "list"]),
+            rule("batch", "cronjobs", &["list"]),
         ];
     }
     let jobs: &[&str] = if purpose.is_of_runner() {

@@ -20,8 +20,16 @@ use crate::cluster::{KIND_LABEL, NAME, RUNNER_KIND, SCHEDULE_LABEL};
 use crate::job::{REQUESTER_ANNOTATION, SCOPE_ANNOTATION};
 
 mod control;
+mod cron_job;
+mod schedules;
 
 pub use control::{Phase, RunnerError, SeenRunner, create, remove, seen_runners, service_account_exists};
+pub use cron_job::{ScheduleSettings, SeenSchedule, desired_schedule};
+pub use k8s_openapi::api::batch::v1::CronJob;
+pub use schedules::{
+    create_schedule, delete_schedule, replace_schedule, retire_schedule, run_schedule, seen_schedules,
+    suspend_schedule,
+};
 
 /// The ServiceAccount that is taken where no other is named.
 pub const SERVICE_ACCOUNT: &str = "clarity-runner";
@@ -29,6 +37,12 @@ pub const SERVICE_ACCOUNT: &str = "clarity-runner";
 pub const STATE_ANNOTATION: &str = "kubectl-clarity.io/state-namespace";
 /// Variable with the UID of the runner's Job.
 pub const UID_VARIABLE: &str = "CLARITY_RUN";
+/// Annotation of a schedule: the guard of its time.
+pub const GUARD_ANNOTATION: &str = "kubectl-clarity.io/guard";
+/// Variable with the same for its runners.
+pub const GUARD_VARIABLE: &str = "CLARITY_RUN_GUARD";
+/// Variable with the runner's own namespace.
+pub const NAMESPACE_VARIABLE: &str = "CLARITY_RUN_NAMESPACE";
 /// Variable with the name of its schedule.
 pub const SCHEDULE_VARIABLE: &str = "CLARITY_RUN_SCHEDULE";
 /// Variable with who has asked for it.
@@ -80,6 +94,8 @@ pub struct RunnerSettings {
     pub state_namespace: String,
     /// The schedule that it belongs to.
     pub schedule: Option<String>,
+    /// The guard of that schedule's time, as text.
+    pub guard: Option<String>,
     /// Time of the scan.
     pub timeout: Duration,
 }
@@ -234,19 +250,22 @@ fn environment(settings: &RunnerSettings) -> Vec<EnvVar> {
         value: Some(value.to_owned()),
         value_from: None,
     };
-    let uid = EnvVar {
-        name: UID_VARIABLE.to_owned(),
+    let own = |name: &str, path: &str| EnvVar {
+        name: name.to_owned(),
         value: None,
         value_from: Some(EnvVarSource {
-            field_ref: Some(ObjectFieldSelector {
-                api_version: None,
-                // Set by the Job controller on every pod since Kubernetes 1.27.
-                field_path: "metadata.labels['batch.kubernetes.io/controller-uid']".to_owned(),
-            }),
+            field_ref: Some(ObjectFieldSelector { api_version: None, field_path: path.to_owned() }),
             ..EnvVarSource::default()
         }),
     };
-    let mut all = vec![uid, named("HOME", HOME), named(REQUESTER_VARIABLE, &settings.requester)];
+    let mut all = vec![
+        // Set by the Job controller on every pod since Kubernetes 1.27.
+        own(UID_VARIABLE, "metadata.labels['batch.kubernetes.io/controller-uid']"),
+        own(NAMESPACE_VARIABLE, "metadata.namespace"),
+        named("HOME", HOME),
+        named(REQUESTER_VARIABLE, &settings.requester),
+    ];
+    all.extend(settings.guard.iter().map(|guard| named(GUARD_VARIABLE, guard)));
     all.extend(settings.schedule.iter().map(|name| named(SCHEDULE_VARIABLE, name)));
     all.extend(settings.registry_ca.iter().map(|pem| named(CERTIFICATES_VARIABLE, pem)));
     all
@@ -268,6 +287,7 @@ mod tests {
             requester: "eve".into(),
             state_namespace: "shop".into(),
             schedule: Some("nightly".into()),
+            guard: Some("every=864000".into()),
             timeout: Duration::from_mins(10),
         }
     }

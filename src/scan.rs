@@ -237,12 +237,11 @@ pub async fn scan(
     let date = started.0.to_zoned(jiff::tz::TimeZone::UTC).date();
     let judging = Judging { discovery: &discovery, plan: &plan, ends: &read.ends, config, stop, date };
     let judged = judge(&judging, &stages).await;
-    let unremoved = removing.await.unwrap_or_default();
+    tell::note(&mut notes, on, removing.await.unwrap_or_default());
     let Some((index, parts)) = judged? else {
         return Err(interrupted(connection, scan, read.namespaces).await);
     };
     notes.extend(read.notes);
-    notes.extend(unremoved);
     notes.extend(index.notes());
     notes.extend(caveats(&index.info()));
     let info = ScanInfo {

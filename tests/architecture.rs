@@ -30,7 +30,8 @@ const MODULES: &[(&str, &[&str])] = &[
     // running it in a cluster
     ("plan", &["coverage", "facts", "image", "wire", "workload"]),
     ("job", &["cluster", "facts", "image", "plan", "wire"]),
-    ("runner", &["cluster", "job"]),
+    ("schedule", &[]),
+    ("runner", &["cluster", "job", "schedule"]),
     ("roles", &["cluster", "image", "runner"]),
     // what it means
     ("advisories", &["finding", "package", "sbom", "severity"]),
@@ -81,6 +82,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "runner",
             "sbom",
             "scan",
+            "schedule",
             "severity",
             "workload",
         ],
@@ -113,6 +115,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["cli", "worker"]),
     ("comfy_table", &["report", "worker"]),
     ("cyclonedx_bom", &["sbom"]),
+    ("cron", &["schedule"]),
     ("oci_client", &["image", "registry"]),
     ("dirs", &["cli"]),
     ("zip", &["advisories"]),

@@ -92,6 +92,17 @@ fn help_of_doctor_and_rbac() {
 }
 
 #[test]
+fn help_of_schedule() {
+    for (name, arguments) in [
+        ("schedule", &["schedule", "--help"][..]),
+        ("schedule_create", &["schedule", "create", "--help"]),
+        ("schedule_list", &["schedule", "list", "--help"]),
+    ] {
+        insta::assert_snapshot!(format!("help_of_{name}"), plugin(arguments));
+    }
+}
+
+#[test]
 fn help_of_image_push() {
     insta::assert_snapshot!(plugin(&["image", "push", "--help"]));
 }
@@ -134,6 +145,10 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["status", "--help"],
         &["attach", "--help"],
         &["stop", "--help"],
+        &["schedule", "create", "--help"],
+        &["schedule", "list", "--help"],
+        &["schedule", "get", "--help"],
+        &["schedule", "export", "--help"],
         &["sbom", "--help"],
         &["cache", "list", "--help"],
         &["cache", "prune", "--help"],

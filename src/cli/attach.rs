@@ -108,7 +108,8 @@ pub(super) async fn run(args: AttachArgs, access: AccessArgs, verbosity: u8) -> 
     let reading = ReadConfig { id: Some(scan.id), schedule: scan.schedule, known: entries, ..reading };
     let config = ScanConfig { reading, advisories, texts: place.texts() };
     let report: Report = scanned(&connection, &config, verbosity).await?;
-    keep(&report, &connection, &config.reading, folder).await;
+    let kept = keep(&report, &connection, &config.reading, folder).await;
+    kept.unwrap_or_else(|why| ui::say(&format!("note: {why}")));
     place.show(report)
 }
 

@@ -51,19 +51,14 @@ pub(super) async fn run(
     more: Vec<String>,
 ) -> Result<Exit, Explained> {
     let DetachArgs { detach: _, runner: named } = args;
-    if matches!(config.cache.shared, Shared::Claim(_)) {
-        return Err(DetachError::Volume.into());
-    }
     let client = &connection.client;
-    // A record is what a detached scan is for: without a place that somebody has prepared it lies beside what is scanned.
-    let own = config.scope.namespace.clone();
-    let state = state_namespace(connection, &config).await.or(own.clone()).ok_or(DetachError::NoNamespace)?;
-    let namespace = own.unwrap_or_else(|| state.clone());
+    let places = places(connection, &config).await?;
+    let namespace = places.namespace.clone();
     let account = named.clone().unwrap_or_else(|| SERVICE_ACCOUNT.to_owned());
     let is_there = service_account_exists(client, &namespace, &account).await;
     match (is_there, named) {
         (Some(true), _) | (None, Some(_)) => {
-            let settings = runner_settings(&config, &account, &namespace, &state, connection, more);
+            let settings = runner_settings(&config, &account, &places, connection, more);
             let runner = runner::create(client, &runner::desired_runner(&settings)).await?;
             said(&runner.scan, &format!("runs in job {}/{}", runner.namespace, runner.name))
         }
@@ -95,26 +90,43 @@ fn said(scan: &str, doing: &str) -> Result<Exit, Explained> {
     Ok(Exit::Passed)
 }
 
+/// Where a runner is, and where it leaves what it finds.
+pub(super) struct Places {
+    pub(super) namespace: String,
+    state: String,
+}
+
+/// Where the runner of a scan is to be. A record is what it is for: without a place that somebody has prepared that lies beside
+/// what is scanned.
+pub(super) async fn places(connection: &Connection, config: &ReadConfig) -> Result<Places, DetachError> {
+    if matches!(config.cache.shared, Shared::Claim(_)) {
+        return Err(DetachError::Volume);
+    }
+    let own = config.scope.namespace.clone();
+    let state = state_namespace(connection, config).await.or(own.clone()).ok_or(DetachError::NoNamespace)?;
+    Ok(Places { namespace: own.unwrap_or_else(|| state.clone()), state })
+}
+
 /// What a runner is to do for a scan.
 pub(super) fn runner_settings(
     config: &ReadConfig,
     account: &str,
-    namespace: &str,
-    state: &str,
+    places: &Places,
     connection: &Connection,
     more: Vec<String>,
 ) -> RunnerSettings {
     RunnerSettings {
-        namespace: namespace.to_owned(),
+        namespace: places.namespace.clone(),
         service_account: account.to_owned(),
         image: config.scanner_image.clone(),
         pull_secret: config.scanner_pull_secret.clone(),
-        arguments: [arguments(config, state), more].concat(),
+        arguments: [arguments(config, &places.state), more].concat(),
         registry_ca: config.registry_ca.clone(),
         scope: config.scope.in_words(),
         requester: connection.requester.clone(),
-        state_namespace: state.to_owned(),
+        state_namespace: places.state.clone(),
         schedule: config.schedule.clone(),
+        guard: None,
         timeout: config.timeout,
     }
 }

@@ -15,6 +15,7 @@ use super::reports::ReportError;
 use super::rules::RuleError;
 use super::sbom::SbomError;
 use super::scans::WhichError;
+use super::schedule::{CreateError, EditError, ScheduleNameError};
 use super::stop::StopError;
 use crate::cache::CacheError;
 use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
@@ -28,6 +29,7 @@ use crate::report::text::sanitize;
 use crate::runner::RunnerError;
 use crate::sbom::ReadError;
 use crate::scan::ScanError;
+use crate::schedule::ScheduleError;
 
 /// An error ready to be printed.
 #[derive(Debug)]
@@ -169,6 +171,38 @@ impl From<RbacError> for Explained {
 impl From<DetachError> for Explained {
     fn from(error: DetachError) -> Self {
         Self::of(&error).hint(detach::hint(&error))
+    }
+}
+
+impl From<ScheduleError> for Explained {
+    fn from(error: ScheduleError) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<ScheduleNameError> for Explained {
+    fn from(error: ScheduleNameError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            ScheduleNameError::Unknown { .. } => {
+                explained.hint("see which there are: kubectl clarity schedule list")
+            }
+            ScheduleNameError::Several { .. } => explained.hint("name one: -n NAMESPACE"),
+        }
+    }
+}
+
+impl From<CreateError> for Explained {
+    fn from(error: CreateError) -> Self {
+        let CreateError::Exists { name, namespace } = &error;
+        let change = format!("change it: kubectl clarity schedule edit {name} -n {namespace}");
+        Self::of(&error).hint(change)
+    }
+}
+
+impl From<EditError> for Explained {
+    fn from(error: EditError) -> Self {
+        Self::of(&error)
     }
 }
 

@@ -75,14 +75,16 @@ struct Line<'a> {
     header: &'a Header,
 }
 
-fn json(headers: &[Header]) -> String {
+/// Records as JSON.
+pub(super) fn json(headers: &[Header]) -> String {
     let line =
         |header| serde_json::to_value(Line { file: Header::file_name(header), header }).unwrap_or_default();
     let lines: Vec<serde_json::Value> = headers.iter().map(line).collect();
     format!("{:#}\n", serde_json::Value::from(lines))
 }
 
-fn table(headers: &[Header], place: &str, now: Timestamp, options: TableOptions) -> String {
+/// Records as a table.
+pub(super) fn table(headers: &[Header], place: &str, now: Timestamp, options: TableOptions) -> String {
     if headers.is_empty() {
         return format!("No records of scans in {place}\n");
     }

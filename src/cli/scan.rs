@@ -14,6 +14,7 @@ use super::kept::{KeptArgs, ScannerArgs};
 use super::plan;
 use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
+use super::turn::Turn;
 use super::ui::{self, Progress};
 use crate::cluster::{self, Connection, Scope};
 use crate::plan::Read;
@@ -21,6 +22,7 @@ use crate::records::{Folder, Origin, SharedRecords};
 use crate::report::Report;
 use crate::runner;
 use crate::scan::{CachePods, KeepJobs, Pods, ReadConfig, ScanConfig, scan, state_namespace};
+use crate::schedule::Guard;
 use crate::workload::WorkloadRef;
 
 /// Flags of `scan`.
@@ -59,6 +61,12 @@ struct RunArgs {
     /// Who has asked for it
     #[arg(long, hide = true, env = runner::REQUESTER_VARIABLE)]
     run_requester: Option<String>,
+    /// By what it is judged whether this start is one that was meant
+    #[arg(long, hide = true, env = runner::GUARD_VARIABLE)]
+    run_guard: Option<Guard>,
+    /// Its own namespace
+    #[arg(long, hide = true, env = runner::NAMESPACE_VARIABLE)]
+    run_namespace: Option<String>,
 }
 
 /// What is looked at.
@@ -229,21 +237,34 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     let records = records.folder().ok();
     let mut connection = cluster::connect(&access.complete()).await?;
     let mut reading = reading.complete(scope.complete(&connection), registry_ca)?;
-    let RunArgs { run, run_schedule, run_requester } = run;
+    let RunArgs { run, run_schedule, run_requester, run_guard, run_namespace } = run;
     connection.requester = run_requester.unwrap_or(connection.requester);
     reading.id = run.as_deref().and_then(runner::scan_id);
     reading.schedule = run_schedule;
     let is_runner = run.is_some();
+    let turn = Turn { guard: run_guard, schedule: reading.schedule.clone(), namespace: run_namespace };
+    if !turn.has_come(&connection, &reading).await? {
+        return Ok(Exit::Passed);
+    }
     let config = ScanConfig { reading, advisories, texts: place.texts() };
     let report = scanned(&connection, &config, verbosity).await?;
     let kept = keep(&report, &connection, &config.reading, records).await;
-    let exit = place.show(report)?;
-    // Findings are no failure of a runner; a result that nobody can see is one.
-    Ok(match (is_runner, kept) {
-        (true, true) => Exit::Passed,
-        (true, false) => Exit::Error,
-        (false, _) => exit,
-    })
+    if !is_runner {
+        kept.unwrap_or_else(|why| ui::say(&format!("note: {why}")));
+        return place.show(report);
+    }
+    // Findings are no failure of a runner; a result that nobody can see is one, and its last words.
+    place.show(report)?;
+    match kept {
+        Ok(()) => {
+            turn.is_over(&connection).await;
+            Ok(Exit::Passed)
+        }
+        Err(why) => {
+            ui::say(&format!("error: {why}"));
+            Ok(Exit::Error)
+        }
+    }
 }
 
 /// Runs the scan, and shows how far it is.
@@ -261,13 +282,13 @@ pub(super) async fn scanned(
 }
 
 /// Keeps the record of a scan on this machine, and in the cluster where others share what is read. Whole, whatever is shown of it,
-/// and before the rules of today are applied. Whether others can see it.
+/// and before the rules of today are applied. Why others cannot see it who should.
 pub(super) async fn keep(
     report: &Report,
     connection: &Connection,
     config: &ReadConfig,
     folder: Option<Folder>,
-) -> bool {
+) -> Result<(), String> {
     let origin = Origin {
         who: Some(connection.requester.clone()),
         server: Some(connection.server.clone()),
@@ -276,15 +297,10 @@ pub(super) async fn keep(
     if let Some(folder) = folder {
         reports::keep(report, origin.clone(), &folder);
     }
-    let Some(namespace) = state_namespace(connection, config).await else { return false };
+    let Some(namespace) = state_namespace(connection, config).await else { return Ok(()) };
     let records = SharedRecords::new(&connection.client, &namespace);
-    match reports::share(report, origin, &records).await {
-        Ok(()) => true,
-        Err(why) => {
-            ui::say(&format!("note: no record was kept in {}: {why}", records.place()));
-            false
-        }
-    }
+    let shared = reports::share(report, origin, &records).await;
+    shared.map_err(|why| format!("no record was kept in {}: {why}", records.place()))
 }
 
 #[cfg(test)]

@@ -136,7 +136,10 @@ fn all(known: &[(Found, Harvest)], now: Timestamp, options: TableOptions) -> Str
             scan.scope().unwrap_or("-").to_owned(),
             scan.schedule().or(scan.requester()).unwrap_or("-").to_owned(),
             scan.started().map_or_else(|| "-".to_owned(), |started| age(now.duration_since(started))),
-            format!("{}/{}", harvest.read(), harvest.images.len()),
+            match harvest.images.len() {
+                0 => "-".to_owned(),
+                all => format!("{}/{all}", harvest.read()),
+            },
             in_a_word(scan),
         ]
     };

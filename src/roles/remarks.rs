@@ -28,7 +28,7 @@ pub fn remarks(purpose: Purpose, settings: &RoleSettings) -> Remarks {
             "run as a runner and scan all namespaces: scan -A --detach, and schedules".to_owned()
         }
         Purpose::Viewer => format!(
-            "look at scans of namespace {:?} and what they have found: status, report --shared; nothing can be changed",
+            "look at scans of namespace {:?} and what they have found: status, report --shared, schedule list; nothing can be changed",
             settings.namespace
         ),
     };

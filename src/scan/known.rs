@@ -8,7 +8,7 @@ use super::assemble::state_of_read;
 use super::coordinate::{ImageResult, NO_PODS};
 use super::reading::{Prepared, WasRead, prepare, read};
 use super::recall::Recall;
-use super::{ReadConfig, ScanError, Stages, Update};
+use super::{ReadConfig, ScanError, Stages, Update, tell};
 use crate::cluster::{Connection, Discovery};
 use crate::coverage::State;
 use crate::plan::ScanPlan;
@@ -62,7 +62,7 @@ pub async fn read_packages(
 ) -> Result<Known, ScanError> {
     let WasRead { discovery, plan, reading, removing, mut notes, scan: _ } =
         read(connection, config, stop, on, &Stages::new(on)).await?;
-    notes.extend(removing.await.unwrap_or_default());
+    tell::note(&mut notes, on, removing.await.unwrap_or_default());
     Ok(of(&discovery, &plan, reading.ends.into_iter(), notes))
 }
 

@@ -96,7 +96,10 @@ fn registry_that_refuses_or_falls_silent_says_nothing_of_a_tag_and_holds_nobody_
         registry.answer(Manner::FallsSilent);
         let silent = scan(&namespace, read);
         let image = image(&silent);
-        assert_eq!((state(&image).0.as_str(), &image["registry"]), ("scanned", &present), "{read}");
+        // The word of a mounted image's digest is not waited for long, and others use the machine too.
+        let told = &image["registry"];
+        assert!(*told == present || (read == "volume" && told.is_null()), "{read}: {told}");
+        assert_eq!(state(&image).0, "scanned", "{read}");
         // Others use the machine too; who waited for the answer would wait twenty.
         let more = silent.took.saturating_sub(ordinary.took);
         assert!(more.as_secs() < 4, "{more:?} longer: {read}");

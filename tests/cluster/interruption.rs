@@ -128,7 +128,9 @@ fn of_one_scan_leaves_another_of_the_same_namespace_alone() {
     let report = second.end().code(0).report();
     let notes = report["notes"].as_array().expect("a list");
     assert!(
-        notes.iter().any(|note| note.as_str().is_some_and(|note| note.contains("of other scans"))),
+        notes
+            .iter()
+            .any(|note| note.as_str().is_some_and(|note| note.contains("left out: 1 pod of scans of ours"))),
         "{notes:?}"
     );
     namespace.assert_nothing_left();

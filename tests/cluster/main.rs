@@ -34,6 +34,7 @@ mod roles;
 mod sbom;
 mod scanner_image;
 mod scans;
+mod schedules;
 mod shared_records;
 mod shop;
 mod tags;

@@ -160,3 +160,44 @@ fn who_may_not_mark_a_scan_ends_it_nevertheless() {
     assert!(stopped.stderr.contains("no right to patch jobs"), "{}", stopped.stderr);
     assert_eq!(place.namespace.created_by_scans(), [""; 0]);
 }
+
+/// How many scans are killed; `scripts/soak` asks for more.
+fn kills() -> u64 {
+    std::env::var("CLARITY_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(10)
+}
+
+/// A moment within the life of a scan, in milliseconds: another one each time.
+fn moment() -> u64 {
+    let mut random = [0_u8; 2];
+    getrandom::fill(&mut random).expect("random numbers");
+    u64::from(u16::from_le_bytes(random)) % 4_000
+}
+
+#[test]
+fn after_a_kill_at_any_moment_a_stop_leaves_nothing() {
+    let image = format!("{}/apps/web:1.24", environment().public);
+    let killed = |_| {
+        let namespace = Namespace::new("scans-kill", PullSecret::None, vec![running_pod("web", &image)]);
+        namespace.wait_until_ready();
+        let moment = moment();
+        let running = Plugin::scan(&["-n", &namespace.name]).start();
+        std::thread::sleep(std::time::Duration::from_millis(moment));
+        running.signal("KILL");
+        running.end();
+        let home = home();
+        let stopped = Plugin::new(&["stop", "--all", "-n", &namespace.name, "--cache", "local"])
+            .variable("XDG_CACHE_HOME", &home.path().display().to_string())
+            .run();
+        assert_eq!(stopped.code, Some(0), "killed after {moment} ms: {}", stopped.stderr);
+        wait_for(&format!("nothing of a scan that was killed after {moment} ms"), 15, || {
+            namespace.created_by_scans().is_empty().then_some(())
+        });
+    };
+    // A few at a time, or none of them gets anywhere.
+    let mut left = kills();
+    while left > 0 {
+        let now = left.min(5);
+        std::thread::scope(|scope| (0..now).for_each(|number| drop(scope.spawn(move || killed(number)))));
+        left -= now;
+    }
+}

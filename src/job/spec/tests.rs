@@ -83,6 +83,7 @@ fn the_job_is_as_documented() {
                 "kubectl-clarity.io/group": "2/3",
                 "kubectl-clarity.io/requester": "ann",
                 "kubectl-clarity.io/scope": "-n shop",
+                "kubectl-clarity.io/selection": "{}",
             },
         },
         "spec": {

@@ -1,0 +1,195 @@
+//! `kubectl clarity schedule create`.
+
+use clap::{ArgGroup, Args, ValueEnum};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::super::Exit;
+use super::super::access::AccessArgs;
+use super::super::database::{AdvisoriesArgs, TransportArgs};
+use super::super::detach::{self, DetachError, runner_settings};
+use super::super::errors::Explained;
+use super::super::scan::{ReadArgs, ScopeArgs};
+use super::super::ui;
+use super::show::yaml;
+use crate::cluster::{self, Connection};
+use crate::runner::{
+    self, SERVICE_ACCOUNT, ScheduleSettings, create_schedule, desired_schedule, service_account_exists,
+};
+use crate::scan::ReadConfig;
+use crate::schedule::{ScheduleError, Spread, Timing, When, Zone, check_name, until_in_words};
+
+/// Flags of `schedule create`.
+// What clap makes of the times is wider than a terminal.
+#[derive(Debug, Args)]
+#[command(override_usage = "kubectl clarity schedule create NAME TIME [OPTIONS] [TYPE/NAME]...")]
+pub(super) struct CreateArgs {
+    /// Name of the schedule
+    #[arg(value_name = "NAME", value_parser = name)]
+    name: String,
+    #[command(flatten, next_help_heading = "Time, one of these")]
+    when: WhenArgs,
+    /// Time zone of the schedule, for example Europe/Berlin [default: that of this machine]
+    #[arg(long, value_name = "ZONE", help_heading = "Schedule")]
+    time_zone: Option<Zone>,
+    /// Start no runs until it is resumed
+    #[arg(long, help_heading = "Schedule")]
+    suspend: bool,
+    /// Print what would be created, and create nothing
+    #[arg(long, help_heading = "Schedule")]
+    dry_run: bool,
+    /// Form in which --dry-run prints it
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "yaml",
+        requires = "dry_run",
+        help_heading = "Schedule"
+    )]
+    output: Format,
+    /// ServiceAccount of the pods that run it
+    #[arg(long, value_name = "NAME", default_value = SERVICE_ACCOUNT, help_heading = "Schedule")]
+    runner: String,
+    #[command(flatten, next_help_heading = "What is scanned, and how")]
+    scope: ScopeArgs,
+    #[command(flatten)]
+    reading: ReadArgs,
+    #[command(flatten)]
+    advisories: AdvisoriesArgs,
+    #[command(flatten)]
+    transport: TransportArgs,
+}
+
+/// When it runs.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("time").required(true).args(["cron", "every", "daily", "weekly", "at"])))]
+struct WhenArgs {
+    /// Five fields as cron has them, for example '0 3 * * 1-5', or @daily and the like
+    #[arg(long, value_name = "EXPRESSION")]
+    cron: Option<String>,
+    /// Again and again, for example 45m, 6h or 10d
+    #[arg(long, value_name = "INTERVAL")]
+    every: Option<String>,
+    /// Each day, for example 03:00
+    #[arg(long, value_name = "TIME")]
+    daily: Option<String>,
+    /// On days of the week, for example sun@03:00 or mon,thu@03:00
+    #[arg(long, value_name = "DAYS@TIME")]
+    weekly: Option<String>,
+    /// Once, for example 2027-01-31T03:00; then it removes itself
+    #[arg(long, value_name = "DATE")]
+    at: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Yaml,
+    Json,
+}
+
+fn name(text: &str) -> Result<String, String> {
+    check_name(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
+}
+
+impl WhenArgs {
+    fn timing(&self, zone: &Zone, name: &str, now: Timestamp) -> Result<Timing, ScheduleError> {
+        let Self { cron, every, daily, weekly, at } = self;
+        let when = [
+            cron.as_deref().map(When::Cron),
+            every.as_deref().map(When::Every),
+            daily.as_deref().map(When::Daily),
+            weekly.as_deref().map(When::Weekly),
+            at.as_deref().map(When::At),
+        ];
+        // clap lets none and several of them not pass.
+        let when = when.into_iter().flatten().next().unwrap_or(When::Cron(""));
+        Timing::new(when, zone, Spread::of(name), now)
+    }
+}
+
+/// The zone of this machine; UTC where that has no name.
+fn own_zone() -> Result<Zone, ScheduleError> {
+    TimeZone::system().iana_name().unwrap_or("UTC").parse().or_else(|_| "UTC".parse())
+}
+
+/// Makes a schedule.
+pub(super) async fn run(args: CreateArgs, access: AccessArgs) -> Result<Exit, Explained> {
+    let CreateArgs {
+        name,
+        when,
+        time_zone,
+        suspend,
+        dry_run,
+        output,
+        runner: account,
+        scope,
+        reading,
+        advisories,
+        transport,
+    } = args;
+    let now = Timestamp::now();
+    let zone = time_zone.map_or_else(own_zone, Ok)?;
+    let timing = when.timing(&zone, &name, now)?;
+    let registry_ca = transport.certificates()?;
+    let more = [advisories.arguments()?, transport.arguments()].concat();
+    let connection = cluster::connect(&access.complete()).await?;
+    let reading = reading.complete(scope.complete(&connection), registry_ca)?;
+    let reading = ReadConfig { schedule: Some(name.clone()), ..reading };
+    let places = detach::places(&connection, &reading).await?;
+    let mut runner = runner_settings(&reading, &account, &places, &connection, more);
+    runner.guard = timing.guard().map(|guard| guard.to_string());
+    let settings = ScheduleSettings { runner, timing, suspend, now };
+    let object = desired_schedule(&settings);
+    if dry_run {
+        let text = match output {
+            Format::Yaml => yaml(&[serde_json::to_value(&object).unwrap_or_default()])?,
+            Format::Json => format!("{:#}\n", serde_json::to_value(&object).unwrap_or_default()),
+        };
+        ui::data(None, &text)?;
+        return Ok(Exit::Passed);
+    }
+    see_to_account(&connection, &settings).await?;
+    if !create_schedule(&connection.client, &object).await? {
+        return Err(CreateError::Exists { name, namespace: settings.runner.namespace }.into());
+    }
+    let ScheduleSettings { timing, runner, .. } = settings;
+    let next = match timing.next_runs(now, None).next().filter(|_| !suspend) {
+        Some(next) => format!("the next run is {}", until_in_words(next, now, &TimeZone::system())),
+        None => "it waits to be resumed".to_owned(),
+    };
+    let line = format!(
+        "schedule {name} in namespace {} scans {} {}; {next}\n",
+        runner.namespace,
+        runner.scope,
+        timing.in_words()
+    );
+    ui::data(None, &line)?;
+    Ok(Exit::Passed)
+}
+
+/// A schedule that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum CreateError {
+    /// The name is taken.
+    #[error("there is a CronJob {name} in namespace {namespace:?} already")]
+    Exists {
+        /// The name.
+        name: String,
+        /// Where.
+        namespace: String,
+    },
+}
+
+/// Makes sure that there is a ServiceAccount for the runs.
+async fn see_to_account(connection: &Connection, settings: &ScheduleSettings) -> Result<(), Explained> {
+    let runner::RunnerSettings { namespace, service_account, .. } = &settings.runner;
+    match service_account_exists(&connection.client, namespace, service_account).await {
+        Some(false) => {
+            Err(DetachError::NoServiceAccount { name: service_account.clone(), namespace: namespace.clone() }
+                .into())
+        }
+        // Who may not look may still know.
+        Some(true) | None => Ok(()),
+    }
+}
