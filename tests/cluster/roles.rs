@@ -371,5 +371,54 @@ fn rights_of_a_runner_suffice_for_a_detached_scan() {
     let record = ["report", id, "--shared", "--state-namespace", &state.name, "-o", "json", "--as", "vera"];
     let report = Plugin::new(&record).run().report();
     assert_eq!(report["scan"]["id"], id);
-    Plugin::scan(&["-n", name, "--as", "vera"]).run().code(1).says(&["no right to"]);
+    Plugin::scan(&["-n", name, "--as", "vera"]).run().code(4).says(&["can-i create jobs"]);
+}
+
+#[test]
+fn each_right_of_a_runner_is_needed() {
+    let namespace = Namespace::with_image("roles-each", "multi", "apps/multi");
+    let name = namespace.name.as_str();
+    let scanner = ["--scanner-image", &environment().scanner, "--registry-ca", &environment().registry_ca];
+    let state = ["--cache", "configmap", "--state-namespace", name];
+    let source = advisories("roles-each");
+    Plugin::scan(&["-n", name]).with(&state).run().code(0);
+    each_is_needed(
+        &namespace,
+        &rules("runner", &["-n", name]),
+        &[
+            ("list", "pods", Some("no right to list pods")),
+            ("watch", "pods", Some("watch pods")),
+            ("get", "pods/log", Some("get pods/log")),
+            ("create", "jobs", Some("create jobs")),
+            ("list", "jobs", Some("list jobs")),
+            ("watch", "jobs", Some("watch jobs")),
+            ("delete", "jobs", Some("delete jobs")),
+            ("list", "events", None),
+            ("watch", "events", None),
+            ("create", "configmaps", Some("create configmaps")),
+            ("get", "configmaps", Some("get configmaps")),
+            ("list", "configmaps", Some("list configmaps")),
+            // For what is damaged, too much or was not used for long: as for a scan, where it is looked at.
+            ("patch", "configmaps", None),
+            ("delete", "configmaps", None),
+            // For a schedule of one run.
+            ("delete", "cronjobs", None),
+        ],
+        |_, right| {
+            let anew: &[&str] = if right == "get-configmaps" { &[] } else { &["--refresh"] };
+            let id = Plugin::new(&["scan", "-n", name, "--detach", "--runner", right, "--db-source", &source])
+                .with(&state)
+                .with(&scanner)
+                .with(anew)
+                .variable("CLARITY_OFFLINE", "no")
+                .run()
+                .code(0)
+                .stdout;
+            Plugin::new(&["attach", id.trim_end(), "-n", name, "-o", "json", "--offline"])
+                .with(&["--allow-incomplete"])
+                .with(&state)
+                .with(&scanner)
+                .run()
+        },
+    );
 }
