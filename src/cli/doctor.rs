@@ -99,8 +99,7 @@ fn table(checks: &[Check], width: Option<u16>, color: bool) -> String {
         (0, _) => format!("Scans will work here, with {}.", plural(warnings, "warning")),
         _ => format!("Scans will not work here: {} of {} failed.", fails, plural(checks.len(), "check")),
     };
-    text.push_str(&format!("\n{sum}\n"));
-    text
+    text + "\n" + &sum + "\n"
 }
 
 /// The verdict in its colour.

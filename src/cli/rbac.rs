@@ -44,14 +44,14 @@ pub(super) struct RbacArgs {
 #[group(multiple = false)]
 struct SubjectArgs {
     /// User that gets the rights
-    #[arg(long, value_name = "USER")]
-    for_user: Option<String>,
+    #[arg(id = "for-user", long = "for-user", value_name = "USER")]
+    user: Option<String>,
     /// Group that gets the rights
-    #[arg(long, value_name = "GROUP")]
-    for_group: Option<String>,
+    #[arg(id = "for-group", long = "for-group", value_name = "GROUP")]
+    group: Option<String>,
     /// ServiceAccount that gets the rights
-    #[arg(long, value_name = "NAMESPACE:NAME", value_parser = account)]
-    for_service_account: Option<Subject>,
+    #[arg(id = "for-service-account", long = "for-service-account", value_name = "NAMESPACE:NAME", value_parser = account)]
+    service_account: Option<Subject>,
 }
 
 impl ValueEnum for Purpose {
@@ -102,8 +102,8 @@ fn account(text: &str) -> Result<Subject, String> {
 
 impl SubjectArgs {
     fn complete(self) -> Option<Subject> {
-        let Self { for_user, for_group, for_service_account } = self;
-        for_user.map(Subject::User).or(for_group.map(Subject::Group)).or(for_service_account)
+        let Self { user, group, service_account } = self;
+        user.map(Subject::User).or(group.map(Subject::Group)).or(service_account)
     }
 }
 
@@ -134,25 +134,18 @@ pub(super) async fn run(args: RbacArgs, access: AccessArgs) -> Result<Exit, Expl
 /// The documents, with what there is to say before them.
 fn yaml(objects: &[RoleObject], remarks: &Remarks) -> String {
     let Remarks { what, dangers, optional, next } = remarks;
-    let mut text = String::new();
-    let mut comment = |words: &str, indent: usize| {
-        for line in wrap(words, indent, Some(WIDTH)).lines() {
-            text.push_str(&format!("# {line}\n"));
-        }
-    };
-    comment(what, 0);
-    dangers.iter().chain(next).for_each(|words| {
-        comment("", 0);
-        comment(words, 0);
-    });
-    comment("", 0);
-    comment("What can be left out:", 0);
-    optional.iter().for_each(|words| comment(words, 2));
-    let mut text = text.lines().map(|line| format!("{}\n", line.trim_end())).collect::<String>();
+    let mut comments = vec![wrap(what, 0, Some(WIDTH))];
+    comments.extend(dangers.iter().chain(next).map(|words| wrap(words, 0, Some(WIDTH))));
+    let left_out = optional.iter().map(|words| wrap(words, 2, Some(WIDTH)));
+    comments.push(std::iter::once("What can be left out:\n".to_owned()).chain(left_out).collect());
+    let comments = comments.join("\n");
+    let mut lines: Vec<String> =
+        comments.lines().map(|line| format!("# {line}").trim_end().to_owned()).collect();
     for object in objects {
-        text.push_str(&format!("---\n{}", object.to_yaml()));
+        lines.push("---".to_owned());
+        lines.push(object.to_yaml().trim_end().to_owned());
     }
-    text
+    lines.join("\n") + "\n"
 }
 
 async fn apply_all(

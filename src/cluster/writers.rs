@@ -19,7 +19,7 @@ pub struct Writers {
     pub unknown: usize,
 }
 
-/// Who may write ConfigMaps of a namespace by a RoleBinding there. Bindings of the whole cluster are not looked at: who has those
+/// Who may write ConfigMaps of a namespace by a binding there. Bindings of the whole cluster are not looked at: who has those
 /// may do so in any namespace.
 ///
 /// # Errors
@@ -29,20 +29,20 @@ pub async fn writers_of_config_maps(client: &Client, namespace: &str) -> Result<
     let listed: Vec<RoleBinding> = list(&bindings, ListParams::default())
         .await
         .map_err(|error| ApiError::new(format!("list rolebindings in namespace {namespace:?}"), &error))?;
-    let (roles, cluster_roles): (Api<Role>, Api<ClusterRole>) =
+    let (of_namespace, of_cluster): (Api<Role>, Api<ClusterRole>) =
         (Api::namespaced(client.clone(), namespace), Api::all(client.clone()));
     let mut writers = Writers::default();
     let others = listed.into_iter().filter(|binding| !is_ours(binding));
     for (number, binding) in others.enumerate() {
         let name = &binding.role_ref.name;
-        let rules = if number >= MAX_BINDINGS {
+        let allowed = if number >= MAX_BINDINGS {
             None
         } else if binding.role_ref.kind == "ClusterRole" {
-            cluster_roles.get_opt(name).await.ok().map(|role| role.and_then(|role| role.rules))
+            of_cluster.get_opt(name).await.ok().map(|found| found.and_then(|found| found.rules))
         } else {
-            roles.get_opt(name).await.ok().map(|role| role.and_then(|role| role.rules))
+            of_namespace.get_opt(name).await.ok().map(|found| found.and_then(|found| found.rules))
         };
-        match rules {
+        match allowed {
             None => writers.unknown += 1,
             Some(rules) if rules.iter().flatten().any(writes) => {
                 writers.others.extend(binding.subjects.iter().flatten().map(in_words));

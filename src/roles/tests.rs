@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 
 fn settings(purpose: Purpose, state: Option<&str>, subject: Option<Subject>) -> RoleSettings {
@@ -17,10 +19,10 @@ fn shown(purpose: Purpose, settings: &RoleSettings) -> String {
     let mut text = String::new();
     for object in objects(purpose, settings) {
         let place = object.namespace().unwrap_or("*");
-        text.push_str(&format!("{} {place}/{}\n", object.kind(), object.name()));
+        writeln!(text, "{} {place}/{}", object.kind(), object.name()).expect("room");
         for rule in object.rules() {
             let resources = rule.resources.clone().unwrap_or_default().join(",");
-            text.push_str(&format!("  {resources}: {}\n", rule.verbs.join(" ")));
+            writeln!(text, "  {resources}: {}", rule.verbs.join(" ")).expect("room");
         }
     }
     text
@@ -32,7 +34,7 @@ fn each_purpose_has_the_rights_that_it_needs_where_it_needs_them() {
     for purpose in Purpose::ALL {
         for state in [None, Some("shop"), Some("clarity-system")] {
             let settings = settings(purpose, state, Some(user("ann")));
-            all.push_str(&format!("# {} state {state:?}\n{}", purpose.word(), shown(purpose, &settings)));
+            write!(all, "# {} state {state:?}\n{}", purpose.word(), shown(purpose, &settings)).expect("room");
         }
     }
     insta::assert_snapshot!(all);
