@@ -13,6 +13,7 @@ pub mod image;
 mod input;
 mod kept;
 mod match_sbom;
+mod notify;
 mod plan;
 mod report;
 mod reports;

@@ -36,6 +36,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "sbom", "severity"]),
     ("records", &["cluster", "coverage", "report"]),
+    ("notify", &["records", "registry", "report", "severity"]),
     ("find", &["advisories", "cache", "finding", "image", "package", "report", "sbom", "severity", "workload"]),
     ("database", &["advisories", "image", "mirror", "registry"]),
     ("documents", &["advisories", "coverage", "report", "sbom"]),
@@ -71,6 +72,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "image",
             "job",
             "mirror",
+            "notify",
             "plan",
             "records",
             "registry",
@@ -90,7 +92,7 @@ const MODULES: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("kube", &["cache", "cluster", "job", "records", "runner"]),
     ("k8s_openapi", &["cache", "cluster", "job", "records", "runner"]),
-    ("reqwest", &["mirror", "registry"]),
+    ("reqwest", &["mirror", "notify", "registry"]),
     (
         "tokio",
         &[
@@ -101,6 +103,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "find",
             "job",
             "mirror",
+            "notify",
             "part_file",
             "registry",
             "runner",
