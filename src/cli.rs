@@ -14,6 +14,7 @@ pub mod image;
 mod input;
 mod kept;
 mod match_sbom;
+mod notify;
 mod plan;
 mod rbac;
 mod report;

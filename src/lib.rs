@@ -72,6 +72,7 @@ pub mod finding;
 pub mod image;
 pub mod job;
 pub mod mirror;
+pub mod notify;
 pub mod package;
 pub mod packages;
 mod part_file;

@@ -11,7 +11,7 @@ use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, LocalObjectReference,
     ObjectFieldSelector, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements, SeccompProfile,
-    SecurityContext, Volume, VolumeMount,
+    SecretKeySelector, SecurityContext, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -27,8 +27,8 @@ pub use control::{Phase, RunnerError, SeenRunner, create, remove, seen_runners, 
 pub use cron_job::{ScheduleSettings, SeenSchedule, desired_schedule};
 pub use k8s_openapi::api::batch::v1::CronJob;
 pub use schedules::{
-    create_schedule, delete_schedule, replace_schedule, retire_schedule, run_schedule, seen_schedules,
-    suspend_schedule,
+    create_schedule, delete_schedule, keep_address, replace_schedule, retire_schedule, run_schedule,
+    seen_schedules, suspend_schedule,
 };
 
 /// The ServiceAccount that is taken where no other is named.
@@ -41,6 +41,8 @@ pub const UID_VARIABLE: &str = "CLARITY_RUN";
 pub const GUARD_ANNOTATION: &str = "kubectl-clarity.io/guard";
 /// Variable with the same for its runners.
 pub const GUARD_VARIABLE: &str = "CLARITY_RUN_GUARD";
+/// Variable with the address to which a result is posted.
+pub const NOTIFY_VARIABLE: &str = "CLARITY_NOTIFY";
 /// Variable with the runner's own namespace.
 pub const NAMESPACE_VARIABLE: &str = "CLARITY_RUN_NAMESPACE";
 /// Variable with the name of its schedule.
@@ -96,8 +98,19 @@ pub struct RunnerSettings {
     pub schedule: Option<String>,
     /// The guard of that schedule's time, as text.
     pub guard: Option<String>,
+    /// Where the address lies to which results are posted.
+    pub notify: Option<SecretKey>,
     /// Time of the scan.
     pub timeout: Duration,
+}
+
+/// A key of a Secret in the runner's namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretKey {
+    /// Name of the Secret.
+    pub secret: String,
+    /// The key.
+    pub key: String,
 }
 
 /// The id of the scan of the runner whose Job has this UID: its first twelve digits.
@@ -265,6 +278,19 @@ fn environment(settings: &RunnerSettings) -> Vec<EnvVar> {
         named("HOME", HOME),
         named(REQUESTER_VARIABLE, &settings.requester),
     ];
+    all.extend(settings.notify.iter().map(|SecretKey { secret, key }| EnvVar {
+        name: NOTIFY_VARIABLE.to_owned(),
+        value: None,
+        value_from: Some(EnvVarSource {
+            secret_key_ref: Some(SecretKeySelector {
+                name: secret.clone(),
+                key: key.clone(),
+                // Without it a scan still finds what it finds.
+                optional: Some(true),
+            }),
+            ..EnvVarSource::default()
+        }),
+    }));
     all.extend(settings.guard.iter().map(|guard| named(GUARD_VARIABLE, guard)));
     all.extend(settings.schedule.iter().map(|name| named(SCHEDULE_VARIABLE, name)));
     all.extend(settings.registry_ca.iter().map(|pem| named(CERTIFICATES_VARIABLE, pem)));
@@ -288,6 +314,7 @@ mod tests {
             state_namespace: "shop".into(),
             schedule: Some("nightly".into()),
             guard: Some("every=864000".into()),
+            notify: Some(SecretKey { secret: "nightly-notify".into(), key: "url".into() }),
             timeout: Duration::from_mins(10),
         }
     }

@@ -37,6 +37,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("advisories", &["finding", "package", "sbom", "severity"]),
     ("report", &["coverage", "finding", "image", "package", "sbom", "severity"]),
     ("records", &["cluster", "coverage", "report"]),
+    ("notify", &["records", "registry", "report", "severity"]),
     ("find", &["advisories", "cache", "finding", "image", "package", "report", "sbom", "severity", "workload"]),
     ("database", &["advisories", "image", "mirror", "registry"]),
     ("doctor", &["cache", "cluster", "database", "facts", "image", "runner"]),
@@ -74,6 +75,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "image",
             "job",
             "mirror",
+            "notify",
             "plan",
             "records",
             "registry",
@@ -94,7 +96,7 @@ const MODULES: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("kube", &["cache", "cluster", "job", "records", "roles", "runner"]),
     ("k8s_openapi", &["cache", "cluster", "job", "records", "roles", "runner"]),
-    ("reqwest", &["mirror", "registry"]),
+    ("reqwest", &["mirror", "notify", "registry"]),
     (
         "tokio",
         &[
@@ -105,6 +107,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "find",
             "job",
             "mirror",
+            "notify",
             "part_file",
             "registry",
             "runner",

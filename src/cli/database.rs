@@ -128,6 +128,11 @@ impl TransportArgs {
 
     /// How a database is brought up to date from a source.
     pub(super) fn update(self, source: Source) -> Result<Update, Explained> {
+        Ok(Update { source, settings: self.settings()?, docker_config: surroundings::docker_config() })
+    }
+
+    /// How others are spoken to.
+    pub(super) fn settings(self) -> Result<Settings, Explained> {
         let Self { registry_ca, registry_ca_pem, plain_http_registry } = self;
         let extra_roots = match registry_ca {
             Some(path) => {
@@ -137,8 +142,7 @@ impl TransportArgs {
             None => registry_ca_pem.map(String::into_bytes),
         };
         let proxy = surroundings::proxy();
-        let settings = Settings { extra_roots, plain_http: plain_http_registry, proxy, ..Settings::default() };
-        Ok(Update { source, settings, docker_config: surroundings::docker_config() })
+        Ok(Settings { extra_roots, plain_http: plain_http_registry, proxy, ..Settings::default() })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::scan::{Detached, KeepJobs, Pods, ReadConfig, Shared, detach, state_na
 #[derive(Debug, Args)]
 pub(super) struct DetachArgs {
     /// Print the scan's id and leave: it goes on in the cluster, see status and attach
-    #[arg(long, conflicts_with_all = ["dry_run", "no_pods", "output_file", "fail_on", "ignore_file", "vex"])]
+    #[arg(long, conflicts_with_all = ["dry_run", "no_pods", "output_file", "fail_on", "ignore_file", "vex", "notify"])]
     pub(super) detach: bool,
     /// ServiceAccount of the pod that runs a detached scan [default: clarity-runner if there is one; without one the
     /// scanner pods are started at once, and attach brings their results together]
@@ -127,6 +127,7 @@ pub(super) fn runner_settings(
         state_namespace: places.state.clone(),
         schedule: config.schedule.clone(),
         guard: None,
+        notify: None,
         timeout: config.timeout,
     }
 }

@@ -15,7 +15,7 @@ use crate::report::Report;
 use crate::report::json::{self, MAX_BYTES, ReadError};
 
 /// Where the records lie.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(super) struct RecordsArgs {
     /// Folder with the records of scans [default: kubectl-clarity/records in the user's cache]
     #[arg(long, value_name = "DIR", env = "CLARITY_RECORDS", hide_env_values = true)]

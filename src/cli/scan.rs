@@ -11,6 +11,7 @@ use super::database::{AdvisoriesArgs, TransportArgs};
 use super::detach::{self, DetachArgs};
 use super::errors::Explained;
 use super::kept::{KeptArgs, ScannerArgs};
+use super::notify::NotifyArgs;
 use super::plan;
 use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
@@ -18,7 +19,7 @@ use super::turn::Turn;
 use super::ui::{self, Progress};
 use crate::cluster::{self, Connection, Scope};
 use crate::plan::Read;
-use crate::records::{Folder, Origin, SharedRecords};
+use crate::records::{Folder, Header, Origin, SharedRecords};
 use crate::report::Report;
 use crate::runner;
 use crate::scan::{CachePods, KeepJobs, Pods, ReadConfig, ScanConfig, scan, state_namespace};
@@ -43,6 +44,8 @@ pub(super) struct ScanArgs {
     /// Say what would be read, how and where, as `plan` does; create nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    notify: NotifyArgs,
     #[command(flatten)]
     detaching: DetachArgs,
     #[command(flatten)]
@@ -215,7 +218,8 @@ impl ReadArgs {
 
 /// Completes the flags and runs the scan.
 pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
-    let ScanArgs { scope, result, advisories, reading, transport, records, dry_run, detaching, run } = args;
+    let ScanArgs { scope, result, advisories, reading, transport, records, dry_run, notify, detaching, run } =
+        args;
     let registry_ca = transport.certificates()?;
     if dry_run {
         let place = result.open()?;
@@ -231,6 +235,7 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
         let reading = reading.complete(scope.complete(&connection), registry_ca)?;
         return detach::run(detaching, &connection, reading, arguments).await;
     }
+    let settings = transport.clone().settings()?;
     let advisories = advisories.complete(transport)?;
     let place = result.open()?;
     // Without a home folder there is none for records either, and a scan does not need one.
@@ -248,7 +253,16 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     }
     let config = ScanConfig { reading, advisories, texts: place.texts() };
     let report = scanned(&connection, &config, verbosity).await?;
+    // Before there is a record of this one.
+    let before = if notify.is_wanted() {
+        before(&report, &connection, &config.reading, records.as_ref()).await
+    } else {
+        None
+    };
     let kept = keep(&report, &connection, &config.reading, records).await;
+    if let Ok(header) = Header::of(&report, origin(&connection, &config.reading)) {
+        notify.tell(&header, &report, before, &settings).await;
+    }
     if !is_runner {
         kept.unwrap_or_else(|why| ui::say(&format!("note: {why}")));
         return place.show(report);
@@ -289,11 +303,7 @@ pub(super) async fn keep(
     config: &ReadConfig,
     folder: Option<Folder>,
 ) -> Result<(), String> {
-    let origin = Origin {
-        who: Some(connection.requester.clone()),
-        server: Some(connection.server.clone()),
-        schedule: config.schedule.clone(),
-    };
+    let origin = origin(connection, config);
     if let Some(folder) = folder {
         reports::keep(report, origin.clone(), &folder);
     }
@@ -301,6 +311,31 @@ pub(super) async fn keep(
     let records = SharedRecords::new(&connection.client, &namespace);
     let shared = reports::share(report, origin, &records).await;
     shared.map_err(|why| format!("no record was kept in {}: {why}", records.place()))
+}
+
+fn origin(connection: &Connection, config: &ReadConfig) -> Origin {
+    Origin {
+        who: Some(connection.requester.clone()),
+        server: Some(connection.server.clone()),
+        schedule: config.schedule.clone(),
+    }
+}
+
+/// The report of the last scan of the same scope, from the cluster or else from this machine.
+async fn before(
+    report: &Report,
+    connection: &Connection,
+    config: &ReadConfig,
+    folder: Option<&Folder>,
+) -> Option<Report> {
+    let header = Header::of(report, origin(connection, config)).ok()?;
+    if let Some(namespace) = state_namespace(connection, config).await {
+        let found = SharedRecords::new(&connection.client, &namespace).before(&header).await;
+        if let Ok(Some((_, before))) = found {
+            return Some(before);
+        }
+    }
+    folder?.before(&header).ok()?.map(|(_, before)| before)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `kubectl clarity status`.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
@@ -10,15 +11,20 @@ use serde_json::{Value, json};
 use super::Exit;
 use super::access::AccessArgs;
 use super::errors::Explained;
-use super::report::age;
+use super::report::{self, age};
+use super::reports::{self, RecordsArgs};
 use super::scans::{self, Found, ScansArgs};
 use super::ui;
 use crate::cluster::{self, Connection};
 use crate::job::JobState;
+use crate::records::{Header, Listed};
 use crate::report::table::{TableOptions, columns};
 use crate::report::text::{plural, sanitize, shortened, wrap};
 use crate::runner::Phase;
 use crate::scan::{Harvest, ImageState, SeenImage, harvest};
+
+/// Records of scans that are over that are shown.
+const RECENT: usize = 5;
 
 /// How often the cluster is asked anew.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -63,7 +69,12 @@ pub(super) async fn run(args: StatusArgs, access: AccessArgs) -> Result<Exit, Ex
             Format::Table => screen.table(&known, id.as_deref(), now),
         };
         if !watch {
-            ui::data(None, &text)?;
+            let recent = if id.is_none() && output == Format::Table {
+                recent(&connection, now, screen.width).await
+            } else {
+                String::new()
+            };
+            ui::data(None, &format!("{text}{recent}"))?;
             return Ok(Exit::Passed);
         }
         screen.show(&text)?;
@@ -72,6 +83,24 @@ pub(super) async fn run(args: StatusArgs, access: AccessArgs) -> Result<Exit, Ex
         }
         tokio::time::sleep(INTERVAL).await;
     }
+}
+
+/// The last scans that have left a record, in the cluster or on this machine.
+async fn recent(connection: &Connection, now: Timestamp, width: Option<u16>) -> String {
+    let shared = reports::in_cluster(connection, None).await.list().await.unwrap_or_default();
+    let local = RecordsArgs::default().folder().ok().and_then(|folder| folder.list().ok()).unwrap_or_default();
+    let headers = shared.into_iter().chain(local).filter_map(|listed| match listed {
+        Listed::Record(header) => Some(*header),
+        Listed::Damaged { .. } => None,
+    });
+    // A scan may have left one in both.
+    let by_id: BTreeMap<String, Header> = headers.map(|header| (header.file_name(), header)).collect();
+    let last: Vec<Header> = by_id.into_values().rev().take(RECENT).collect();
+    if last.is_empty() {
+        return String::new();
+    }
+    let options = TableOptions { width, ..TableOptions::default() };
+    format!("\nRecent, by their records:\n{}", report::table(&last, "", now, options))
 }
 
 /// Scans with what their pods have said.

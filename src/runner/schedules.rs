@@ -1,12 +1,15 @@
 //! Schedules in the cluster: made, seen, changed, started by hand, removed.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
-use super::{GUARD_VARIABLE, RunnerError, SeenRunner, SeenSchedule, create};
+use super::{GUARD_VARIABLE, RunnerError, SecretKey, SeenRunner, SeenSchedule, create};
 use crate::cluster::{ApiError, KIND_LABEL, NAME, SCHEDULE_KIND};
 
 /// Objects per page of a list.
@@ -42,18 +45,46 @@ pub async fn seen_schedules(client: &Client, namespace: Option<&str>) -> Result<
     Ok(all)
 }
 
-/// Creates a schedule. False if there is a CronJob of this name.
+/// Creates a schedule; as it is then. None if there is a CronJob of this name.
 ///
 /// # Errors
 /// The API server refused.
-pub async fn create_schedule(client: &Client, desired: &CronJob) -> Result<bool, ApiError> {
+pub async fn create_schedule(client: &Client, desired: &CronJob) -> Result<Option<CronJob>, ApiError> {
     let namespace = desired.namespace().unwrap_or_default();
     let api: Api<CronJob> = Api::namespaced(client.clone(), &namespace);
     match api.create(&PostParams::default(), desired).await {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
+        Ok(created) => Ok(Some(created)),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(None),
         Err(error) => Err(refused("create", &namespace, &error)),
     }
+}
+
+/// Puts an address into a Secret that belongs to a schedule and goes with it.
+///
+/// # Errors
+/// The API server refused.
+pub async fn keep_address(
+    client: &Client,
+    schedule: &CronJob,
+    SecretKey { secret: name, key }: &SecretKey,
+    address: &str,
+) -> Result<(), ApiError> {
+    let namespace = schedule.namespace().unwrap_or_default();
+    let secret = Secret {
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            labels: schedule.metadata.labels.clone(),
+            owner_references: Some(vec![owner(schedule, false)]),
+            ..ObjectMeta::default()
+        },
+        string_data: Some(BTreeMap::from([(key.clone(), address.to_owned())])),
+        ..Secret::default()
+    };
+    let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+    let created = api.create(&PostParams::default(), &secret).await;
+    created
+        .map(|_| ())
+        .map_err(|error| ApiError::new(format!("create secrets in namespace {namespace:?}"), &error))
 }
 
 /// Puts a schedule in the place of the one that was read, if nobody has changed that meanwhile.
@@ -122,25 +153,28 @@ fn job_by_hand(schedule: &SeenSchedule) -> Job {
     for container in pod.into_iter().flat_map(|pod| &mut pod.containers) {
         container.env.iter_mut().for_each(|variables| variables.retain(|one| one.name != GUARD_VARIABLE));
     }
-    let owner = OwnerReference {
-        api_version: "batch/v1".to_owned(),
-        kind: "CronJob".to_owned(),
-        name: schedule.name.clone(),
-        uid: schedule.object.uid().unwrap_or_default(),
-        controller: Some(true),
-        block_owner_deletion: None,
-    };
     Job {
         metadata: ObjectMeta {
             generate_name: Some(format!("{}-", schedule.name)),
             namespace: Some(schedule.namespace.clone()),
             labels: metadata.labels,
             annotations: Some(annotations),
-            owner_references: Some(vec![owner]),
+            owner_references: Some(vec![owner(&schedule.object, true)]),
             ..ObjectMeta::default()
         },
         spec,
         ..Job::default()
+    }
+}
+
+fn owner(schedule: &CronJob, controller: bool) -> OwnerReference {
+    OwnerReference {
+        api_version: "batch/v1".to_owned(),
+        kind: "CronJob".to_owned(),
+        name: schedule.name_any(),
+        uid: schedule.uid().unwrap_or_default(),
+        controller: Some(controller),
+        block_owner_deletion: None,
     }
 }
 

@@ -1,5 +1,8 @@
 //! Schedules: made, listed, fired by the cluster's own controller, changed, carried elsewhere, removed.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, ToSpan as _, Unit};
@@ -297,4 +300,92 @@ fn schedule_that_somebody_has_made_senseless_is_listed_with_the_reason() {
     assert!(list[0]["when"].as_str().is_some_and(|when| when.contains("never runs")), "{list:#?}");
     place.schedule("list", &[]).run().code(0);
     place.schedule("get", &["nightly"]).run().code(0);
+}
+
+/// A server that takes what is posted to it; the first time it is not ready.
+struct Listener {
+    port: u16,
+    bodies: Arc<Mutex<Vec<String>>>,
+}
+
+impl Listener {
+    fn start() -> Self {
+        let listener = TcpListener::bind(("0.0.0.0", 0)).expect("a port");
+        let port = listener.local_addr().expect("it is bound").port();
+        let bodies = Arc::new(Mutex::new(Vec::new()));
+        let taken = Arc::clone(&bodies);
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().map_while(Result::ok).enumerate() {
+                if let Some(body) = answered(stream, number == 0)
+                    && number > 0
+                {
+                    taken.lock().expect("no panic").push(body);
+                }
+            }
+        });
+        Self { port, bodies }
+    }
+
+    fn bodies(&self) -> Vec<Value> {
+        let bodies = self.bodies.lock().expect("no panic");
+        bodies.iter().map(|body| serde_json::from_str(body).expect("JSON")).collect()
+    }
+}
+
+/// The body of a request, which is answered.
+fn answered(mut stream: std::net::TcpStream, is_refused: bool) -> Option<String> {
+    let mut reader = BufReader::new(stream.try_clone().ok()?);
+    let (mut length, mut line) = (0, String::new());
+    while reader.read_line(&mut line).ok()? > 2 {
+        let header = line.to_ascii_lowercase();
+        if let Some(value) = header.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).ok()?;
+    let status = if is_refused { "503 Service Unavailable\r\nRetry-After: 1" } else { "204 No Content" };
+    let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes()).ok()?;
+    String::from_utf8(body).ok()
+}
+
+#[test]
+fn result_of_a_run_is_posted_and_the_address_shown_nowhere() {
+    let place = Place::new("notify");
+    let listener = Listener::start();
+    let url = format!("http://host.clarity.test:{}/hunter2", listener.port);
+    let created = place.create("told", &["--daily", "03:00", "--notify", &url]).code(0);
+    place
+        .create("quiet", &["--daily", "03:00", "--notify-secret", "told-notify/url", "--notify-on", "new"])
+        .code(0);
+    place.schedule("run", &["told"]).run().code(0);
+    place.wait_until_done(1);
+    let bodies = listener.bodies();
+    assert_eq!(bodies.len(), 1, "after a refusal it is tried again: {bodies:#?}");
+    assert_eq!(bodies[0]["scan"]["schedule"], "told");
+    assert!(bodies[0]["text"].as_str().is_some_and(|text| text.starts_with("told: scan ")), "{bodies:#?}");
+    // Nothing new is found without advisories.
+    place.schedule("run", &["quiet"]).run().code(0);
+    place.wait_until_done(2);
+    assert_eq!(listener.bodies().len(), 1);
+
+    let namespace = &place.namespace.name;
+    let shown = [
+        created.stdout + &created.stderr,
+        kubectl(&["get", "cronjobs,jobs,pods,configmaps,events", "-n", namespace, "-o", "yaml"]),
+        place.logs(),
+        place.schedule("export", &[]).run().code(0).stdout,
+        place.schedule("get", &["told", "-o", "json"]).run().code(0).stdout,
+    ];
+    for text in shown {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    assert!(kubectl(&["get", "secrets", "-n", namespace, "-o", "name"]).contains("told-notify"));
+    place.schedule("delete", &["told"]).run().code(0);
+    wait_for("its Secret to be gone", 30, || {
+        let secrets = kubectl(&["get", "secrets", "-n", namespace, "-o", "name"]);
+        (!secrets.contains("told-notify")).then_some(())
+    });
 }

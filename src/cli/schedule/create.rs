@@ -9,12 +9,14 @@ use super::super::access::AccessArgs;
 use super::super::database::{AdvisoriesArgs, TransportArgs};
 use super::super::detach::{self, DetachError, runner_settings};
 use super::super::errors::Explained;
+use super::super::notify::NotifyArgs;
 use super::super::scan::{ReadArgs, ScopeArgs};
 use super::super::ui;
 use super::show::yaml;
 use crate::cluster::{self, Connection};
 use crate::runner::{
-    self, SERVICE_ACCOUNT, ScheduleSettings, create_schedule, desired_schedule, service_account_exists,
+    self, SERVICE_ACCOUNT, ScheduleSettings, SecretKey, create_schedule, delete_schedule, desired_schedule,
+    keep_address, service_account_exists,
 };
 use crate::scan::ReadConfig;
 use crate::schedule::{ScheduleError, Spread, Timing, When, Zone, check_name, until_in_words};
@@ -51,6 +53,11 @@ pub(super) struct CreateArgs {
     /// ServiceAccount of the pods that run it
     #[arg(long, value_name = "NAME", default_value = SERVICE_ACCOUNT, help_heading = "Schedule")]
     runner: String,
+    /// Take the address to which results are posted from this key of a Secret
+    #[arg(long, value_name = "SECRET/KEY", value_parser = secret_key, conflicts_with = "notify", help_heading = "Schedule")]
+    notify_secret: Option<SecretKey>,
+    #[command(flatten, next_help_heading = "Schedule")]
+    notify: NotifyArgs,
     #[command(flatten, next_help_heading = "What is scanned, and how")]
     scope: ScopeArgs,
     #[command(flatten)]
@@ -88,6 +95,12 @@ enum Format {
     Json,
 }
 
+fn secret_key(text: &str) -> Result<SecretKey, String> {
+    let parts = text.split_once('/').filter(|(secret, key)| !secret.is_empty() && !key.is_empty());
+    let (secret, key) = parts.ok_or("expected the name of a Secret and one of its keys: SECRET/KEY")?;
+    Ok(SecretKey { secret: secret.to_owned(), key: key.to_owned() })
+}
+
 fn name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
@@ -123,6 +136,8 @@ pub(super) async fn run(args: CreateArgs, access: AccessArgs) -> Result<Exit, Ex
         dry_run,
         output,
         runner: account,
+        notify_secret,
+        notify,
         scope,
         reading,
         advisories,
@@ -132,13 +147,19 @@ pub(super) async fn run(args: CreateArgs, access: AccessArgs) -> Result<Exit, Ex
     let zone = time_zone.map_or_else(own_zone, Ok)?;
     let timing = when.timing(&zone, &name, now)?;
     let registry_ca = transport.certificates()?;
-    let more = [advisories.arguments()?, transport.arguments()].concat();
+    let mut more = [advisories.arguments()?, transport.arguments()].concat();
+    let own_key = || SecretKey { secret: format!("{name}-notify"), key: "url".to_owned() };
+    let key = notify_secret.or_else(|| notify.is_wanted().then(own_key));
+    if key.is_some() {
+        more.extend(notify.arguments());
+    }
     let connection = cluster::connect(&access.complete()).await?;
     let reading = reading.complete(scope.complete(&connection), registry_ca)?;
     let reading = ReadConfig { schedule: Some(name.clone()), ..reading };
     let places = detach::places(&connection, &reading).await?;
     let mut runner = runner_settings(&reading, &account, &places, &connection, more);
     runner.guard = timing.guard().map(|guard| guard.to_string());
+    runner.notify = key;
     let settings = ScheduleSettings { runner, timing, suspend, now };
     let object = desired_schedule(&settings);
     if dry_run {
@@ -150,8 +171,15 @@ pub(super) async fn run(args: CreateArgs, access: AccessArgs) -> Result<Exit, Ex
         return Ok(Exit::Passed);
     }
     see_to_account(&connection, &settings).await?;
-    if !create_schedule(&connection.client, &object).await? {
+    let Some(created) = create_schedule(&connection.client, &object).await? else {
         return Err(CreateError::Exists { name, namespace: settings.runner.namespace }.into());
+    };
+    if let (Some(key), Some(address)) = (&settings.runner.notify, &notify.notify)
+        && let Err(error) = keep_address(&connection.client, &created, key, address.expose()).await
+    {
+        // A schedule that tells nobody is not what was asked for.
+        delete_schedule(&connection.client, &settings.runner.namespace, &name).await?;
+        return Err(error.into());
     }
     let ScheduleSettings { timing, runner, .. } = settings;
     let next = match timing.next_runs(now, None).next().filter(|_| !suspend) {
