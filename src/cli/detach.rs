@@ -102,8 +102,9 @@ pub(super) async fn places(connection: &Connection, config: &ReadConfig) -> Resu
     if matches!(config.cache.shared, Shared::Claim(_)) {
         return Err(DetachError::Volume);
     }
-    let own = config.scope.namespace.clone();
-    let state = state_namespace(connection, config).await.or(own.clone()).ok_or(DetachError::NoNamespace)?;
+    let (own, named) = (config.scope.namespace.clone(), config.cache.state_namespace.clone());
+    let state = state_namespace(connection, config).await.or(named).or(own.clone());
+    let state = state.ok_or(DetachError::NoNamespace)?;
     Ok(Places { namespace: own.unwrap_or_else(|| state.clone()), state })
 }
 
@@ -213,7 +214,9 @@ pub(super) fn hint(error: &DetachError) -> String {
         }
         DetachError::Volume => "--cache configmap".to_owned(),
         DetachError::NoServiceAccount { namespace, .. } => {
-            format!("see which there are: kubectl get serviceaccounts -n {namespace}")
+            format!(
+                "have it made by somebody who may give rights: kubectl clarity rbac runner -n {namespace} --apply"
+            )
         }
     }
 }

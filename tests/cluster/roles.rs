@@ -309,9 +309,9 @@ fn rights_of_a_scan_suffice_and_each_is_needed() {
             "get-configmaps" => scan_once_more(name, user),
             "patch-configmaps" => {
                 // When it was used is noted only once in a while.
-                let used = "kubectl-clarity.io/used=2020-01-01T00:00:00Z";
+                let long_ago = "kubectl-clarity.io/used=2020-01-01T00:00:00Z";
                 let kind = "kubectl-clarity.io/kind";
-                kubectl(&["annotate", "configmaps", "-n", name, "-l", kind, "--overwrite", used]);
+                kubectl(&["annotate", "configmaps", "-n", name, "-l", kind, "--overwrite", long_ago]);
                 scan_once_more(name, user)
             }
             "delete-configmaps" => {

@@ -22,9 +22,20 @@ struct Place {
 
 impl Place {
     fn new(topic: &str) -> Self {
+        let place = Self::without_account(topic);
+        place.add_account();
+        place
+    }
+
+    fn without_account(topic: &str) -> Self {
         let image = format!("{}/apps/web:1.24", environment().public);
         let namespace =
             Namespace::new(&format!("schedule-{topic}"), PullSecret::None, vec![running_pod("web", &image)]);
+        namespace.wait_until_ready();
+        Self { namespace, home: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn add_account(&self) {
         let rule = |group: &str, resource: &str, verbs: &[&str]| json!({"apiGroups": [group], "resources": [resource], "verbs": verbs});
         let rules = json!([
             rule("", "pods", &["list", "watch"]),
@@ -33,9 +44,7 @@ impl Place {
             rule("batch", "cronjobs", &["delete"]),
             rule("", "configmaps", &["create", "get", "list", "patch", "delete"]),
         ]);
-        account(&namespace, "clarity-runner", &rules);
-        namespace.wait_until_ready();
-        Self { namespace, home: tempfile::tempdir().expect("a folder") }
+        account(&self.namespace, "clarity-runner", &rules);
     }
 
     fn schedule(&self, command: &str, arguments: &[&str]) -> Plugin {
@@ -388,4 +397,23 @@ fn result_of_a_run_is_posted_and_the_address_shown_nowhere() {
         let secrets = kubectl(&["get", "secrets", "-n", namespace, "-o", "name"]);
         (!secrets.contains("told-notify")).then_some(())
     });
+}
+
+#[test]
+fn account_for_runs_is_made_by_who_may_make_it_and_asked_for_by_others() {
+    let place = Place::without_account("account");
+    let user = place.namespace.account_with("edit");
+    let refused = place.create("nightly", &["--daily", "03:00", "--as", &user]).code(1);
+    refused.says(&["no ServiceAccount clarity-runner", "kubectl clarity rbac runner"]);
+    let accounts = || kubectl(&["get", "serviceaccounts", "-n", &place.namespace.name, "-o", "name"]);
+    assert!(!accounts().contains("clarity-runner"), "nothing is half made");
+    place
+        .create("nightly", &["--daily", "03:00"])
+        .code(0)
+        .says(&["made for its runs: ServiceAccount clarity-runner"]);
+    // The API server takes new roles in a moment after it has stored them.
+    std::thread::sleep(Duration::from_secs(2));
+    place.schedule("run", &["nightly"]).run().code(0);
+    place.wait_until_done(1);
+    assert_eq!(place.history("nightly").len(), 1);
 }

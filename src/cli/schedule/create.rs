@@ -13,10 +13,11 @@ use super::super::notify::NotifyArgs;
 use super::super::scan::{ReadArgs, ScopeArgs};
 use super::super::ui;
 use super::show::yaml;
-use crate::cluster::{self, Connection};
+use crate::cluster::{self, Connection, Scope};
+use crate::roles::{Purpose, RoleObject, RoleSettings, apply, objects};
 use crate::runner::{
-    self, SERVICE_ACCOUNT, ScheduleSettings, SecretKey, create_schedule, delete_schedule, desired_schedule,
-    keep_address, service_account_exists,
+    RunnerSettings, SERVICE_ACCOUNT, ScheduleSettings, SecretKey, create_schedule, delete_schedule,
+    desired_schedule, keep_address, service_account_exists,
 };
 use crate::scan::ReadConfig;
 use crate::schedule::{ScheduleError, Spread, Timing, When, Zone, check_name, until_in_words};
@@ -170,7 +171,7 @@ pub(super) async fn run(args: CreateArgs, access: AccessArgs) -> Result<Exit, Ex
         ui::data(None, &text)?;
         return Ok(Exit::Passed);
     }
-    see_to_account(&connection, &settings).await?;
+    see_to_account(&connection, &settings.runner, &reading.scope).await?;
     let Some(created) = create_schedule(&connection.client, &object).await? else {
         return Err(CreateError::Exists { name, namespace: settings.runner.namespace }.into());
     };
@@ -209,15 +210,36 @@ pub(in crate::cli) enum CreateError {
     },
 }
 
-/// Makes sure that there is a ServiceAccount for the runs.
-async fn see_to_account(connection: &Connection, settings: &ScheduleSettings) -> Result<(), Explained> {
-    let runner::RunnerSettings { namespace, service_account, .. } = &settings.runner;
-    match service_account_exists(&connection.client, namespace, service_account).await {
-        Some(false) => {
-            Err(DetachError::NoServiceAccount { name: service_account.clone(), namespace: namespace.clone() }
-                .into())
-        }
-        // Who may not look may still know.
-        Some(true) | None => Ok(()),
+/// Makes sure that there is a ServiceAccount for the runs. That of one namespace is made where it is missing and whoever asks may
+/// make it; one for all namespaces only by who means it.
+async fn see_to_account(
+    connection: &Connection,
+    runner: &RunnerSettings,
+    scope: &Scope,
+) -> Result<(), Explained> {
+    let RunnerSettings { namespace, service_account, state_namespace, .. } = runner;
+    // Who may not look may still know.
+    if service_account_exists(&connection.client, namespace, service_account).await != Some(false) {
+        return Ok(());
     }
+    let missing =
+        || DetachError::NoServiceAccount { name: service_account.clone(), namespace: namespace.clone() };
+    if service_account != SERVICE_ACCOUNT || scope.namespace.is_none() {
+        return Err(missing().into());
+    }
+    let settings = RoleSettings {
+        state_namespace: Some(state_namespace.clone()),
+        ..RoleSettings::new(Purpose::Runner, namespace)
+    };
+    let mut objects = objects(Purpose::Runner, &settings);
+    // An account without rights would be taken for one that has them.
+    objects.sort_by_key(|object| matches!(object, RoleObject::ServiceAccount(_)));
+    for object in &objects {
+        if let Err(error) = apply(&connection.client, object).await {
+            ui::say(&format!("note: {error}: {}", error.refusal));
+            return Err(missing().into());
+        }
+        ui::say(&format!("made for its runs: {} {}", object.kind(), object.name()));
+    }
+    Ok(())
 }
