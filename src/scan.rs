@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
 pub use detach::{Detached, detach};
-pub use harvest::{Harvest, ImageState, SeenImage, harvest};
+pub use harvest::{Harvest, Harvester, ImageState, SeenImage};
 pub use known::{Known, KnownImage, known, read_packages};
 pub use preview::{How, LeftOut, PlannedImage, Preview, Pull, preview};
 pub use stores::{CacheConfig, Shared, open_cache, state_namespace};

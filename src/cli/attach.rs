@@ -22,7 +22,7 @@ use crate::job::{SeenScan, remove_scan};
 use crate::records::{RecordError, SharedRecords, Which};
 use crate::report::Report;
 use crate::runner::{Phase, SeenRunner};
-use crate::scan::{Harvest, ImageState, ReadConfig, ScanConfig, Update, harvest};
+use crate::scan::{Harvest, Harvester, ImageState, ReadConfig, ScanConfig, Update};
 
 /// How often the cluster is asked anew.
 const INTERVAL: Duration = Duration::from_millis(700);
@@ -133,12 +133,12 @@ struct Watching<'a> {
 impl Watching<'_> {
     /// Shows how far the scan of a runner is, until it has left its record.
     async fn until_recorded(&self, runner: &SeenRunner) -> Result<(), Explained> {
-        let mut shown = Shown::new(self.verbosity);
+        let (mut shown, mut harvester) = (Shown::new(self.verbosity), Harvester::looking());
         loop {
             let found = scans::choose(&runner.scan, self.scans.look(self.connection).await?)?;
             let (scan, now) = found.map_or((None, None), |found| (found.scan, found.runner));
             if let Some(scan) = scan {
-                shown.show(&scan, &harvest(self.connection, &scan).await);
+                shown.show(&scan, &harvester.harvest(self.connection, &scan).await);
             }
             match now.map(|runner| runner.phase) {
                 Some(Phase::Active) => {}
@@ -167,12 +167,12 @@ impl Watching<'_> {
     async fn until_over(&self, scan: &SeenScan) -> Result<Vec<Entry>, Explained> {
         let mut shown = Shown::new(self.verbosity);
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
-        let mut over_since = None;
+        let (mut over_since, mut harvester) = (None, Harvester::default());
         loop {
             let found = scans::choose(&scan.id, self.scans.look(self.connection).await?)?;
             // Who has started it is alive, and has removed them.
             let Some(now) = found.and_then(|found| found.scan) else { break };
-            let harvest = harvest(self.connection, &now).await;
+            let harvest = harvester.harvest(self.connection, &now).await;
             shown.show(&now, &harvest);
             entries.extend(harvest.entries.into_iter().map(|entry| (entry.about.key.to_string(), entry)));
             if now.is_over() {

@@ -21,7 +21,7 @@ use crate::records::{Header, Listed};
 use crate::report::table::{TableOptions, columns};
 use crate::report::text::{plural, sanitize, shortened, wrap};
 use crate::runner::Phase;
-use crate::scan::{Harvest, ImageState, SeenImage, harvest};
+use crate::scan::{Harvest, Harvester, ImageState, SeenImage};
 
 /// Records of scans that are over that are shown.
 const RECENT: usize = 5;
@@ -55,14 +55,14 @@ enum Format {
 pub(super) async fn run(args: StatusArgs, access: AccessArgs) -> Result<Exit, Explained> {
     let StatusArgs { id, scans, watch, output } = args;
     let connection = cluster::connect(&access.complete()).await?;
-    let mut screen = Screen::new();
+    let (mut screen, mut harvester) = (Screen::new(), Harvester::looking());
     loop {
         let mut seen = scans.look(&connection).await?;
         if let Some(id) = &id {
             seen = scans::choose(id, seen)?.into_iter().collect();
         }
         let is_over = seen.iter().all(Found::is_over);
-        let known = look(&connection, seen).await;
+        let known = look(&connection, seen, &mut harvester).await;
         let now = Timestamp::now();
         let text = match output {
             Format::Json => json_of(&known),
@@ -104,11 +104,11 @@ async fn recent(connection: &Connection, now: Timestamp, width: Option<u16>) -> 
 }
 
 /// Scans with what their pods have said.
-async fn look(connection: &Connection, seen: Vec<Found>) -> Vec<(Found, Harvest)> {
+async fn look(connection: &Connection, seen: Vec<Found>, harvester: &mut Harvester) -> Vec<(Found, Harvest)> {
     let mut known = Vec::new();
     for found in seen {
         let harvest = match &found.scan {
-            Some(scan) => harvest(connection, scan).await,
+            Some(scan) => harvester.harvest(connection, scan).await,
             None => Harvest::default(),
         };
         known.push((found, harvest));

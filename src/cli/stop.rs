@@ -16,7 +16,7 @@ use crate::cluster::{self, Connection, Scope};
 use crate::job::{SeenScan, mark_stopped, remove_scan};
 use crate::report::text::plural;
 use crate::runner::{self, Phase};
-use crate::scan::{Harvest, ReadConfig, harvest, open_cache};
+use crate::scan::{Harvest, Harvester, ReadConfig, open_cache};
 
 /// How long leaving nothing behind may take, for one scan.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -123,7 +123,7 @@ async fn stop(connection: &Connection, config: &ReadConfig, found: &Found) -> Re
     let Found { scan, runner, .. } = found;
     let client = &connection.client;
     let harvest = match scan {
-        Some(scan) => harvest(connection, scan).await,
+        Some(scan) => Harvester::default().harvest(connection, scan).await,
         None => Harvest::default(),
     };
     if let Some(scan) = scan {

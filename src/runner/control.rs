@@ -19,7 +19,7 @@ const PAGE: u32 = 500;
 /// Longest text that is taken from an annotation or a condition.
 const MAX_TEXT: usize = 300;
 /// Lines of a runner's log that tell why it has failed.
-const LAST_LINES: i64 = 8;
+const LAST_LINES: i64 = 25;
 /// How often it is looked whether a runner is gone.
 const PAUSE: Duration = Duration::from_millis(300);
 

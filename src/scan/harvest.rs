@@ -1,6 +1,6 @@
 //! What the pods of a scan have said so far, for somebody who did not start it: nothing that was read need be read again.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
 use super::coordinate::whole;
 use super::recall::{Asked, STREAM, VOLUME, entry};
@@ -62,59 +62,97 @@ impl Harvest {
     }
 }
 
-/// Reads what the pods of a scan have said.
-pub async fn harvest(connection: &Connection, scan: &SeenScan) -> Harvest {
-    let mut harvest = Harvest::default();
-    let mut seen = BTreeSet::new();
-    for job in &scan.jobs {
-        match hear(&connection.client, &scan.id, job).await {
-            Ok(heard) => harvest.take(job, heard, &mut seen),
-            Err(error) => {
-                harvest.notes.push(format!("{error}: {}", error.refusal));
-                let unheard = Heard { ends: job.images.iter().map(|_| None).collect(), reading: None };
-                harvest.take(job, unheard, &mut seen);
+/// Reads what the pods of scans have said, again and again: the log of a pod that has ended is read once.
+#[derive(Debug, Default)]
+pub struct Harvester {
+    /// What Jobs have brought that are over, by their UIDs.
+    over: HashMap<String, Vec<(SeenImage, Option<Entry>)>>,
+    /// Whether nobody wants what was read, only how far it is.
+    looks_only: bool,
+}
+
+impl Harvester {
+    /// For who wants to know how far a scan is, and not what it has read.
+    #[must_use]
+    pub fn looking() -> Self {
+        Self { over: HashMap::new(), looks_only: true }
+    }
+
+    /// What is there of a scan now.
+    pub async fn harvest(&mut self, connection: &Connection, scan: &SeenScan) -> Harvest {
+        let mut harvest = Harvest::default();
+        for job in &scan.jobs {
+            if let Some(known) = self.over.get(&job.uid) {
+                harvest.take(known.clone());
+                continue;
+            }
+            match hear(&connection.client, &scan.id, job).await {
+                Ok(heard) => {
+                    let mut images = images_of(job, heard);
+                    if self.looks_only {
+                        for (_, entry) in &mut images {
+                            *entry = None;
+                        }
+                    }
+                    if matches!(job.state, JobState::Done | JobState::Failed(_)) {
+                        self.over.insert(job.uid.clone(), images.clone());
+                    }
+                    harvest.take(images);
+                }
+                Err(error) => {
+                    harvest.notes.push(format!("{error}: {}", error.refusal));
+                    let unheard = Heard { ends: job.images.iter().map(|_| None).collect(), reading: None };
+                    harvest.take(images_of(job, unheard));
+                }
             }
         }
+        harvest
     }
-    harvest
 }
 
 impl Harvest {
-    fn take(&mut self, job: &SeenJob, heard: Heard, seen: &mut BTreeSet<String>) {
-        let Heard { ends, reading } = heard;
-        for (number, (image, end)) in job.images.iter().zip(ends).enumerate() {
-            let state = match end {
-                Some(ImageEnd::Read(outcome, documents)) => match whole(documents) {
-                    Ok(whole) => {
-                        let asked = Asked {
-                            reference: &image.reference,
-                            wanted: &image.wanted,
-                            platform: image.platform.as_ref(),
-                        };
-                        let reader = if image.mount.is_some() { VOLUME } else { STREAM };
-                        self.entries.extend(entry(&asked, &outcome, &whole, reader));
-                        ImageState::Read { packages: whole.sbom.packages.len() }
-                    }
-                    Err(why) => ImageState::Failed(why),
-                },
-                Some(ImageEnd::Failed(failure)) => ImageState::Failed(failure.reason),
-                Some(ImageEnd::NotMounted(why)) => ImageState::Failed(why),
-                Some(ImageEnd::Lost) => ImageState::Failed("part of the scanner's log was lost".to_owned()),
-                Some(ImageEnd::Open | ImageEnd::NotReached) | None => unread(job, number, reading),
-            };
-            let name = described(image);
-            // A second Job for an image is another attempt: the last word counts.
-            if !seen.insert(name.clone()) {
-                self.images.retain(|earlier| earlier.image != name);
-            }
-            self.images.push(SeenImage {
-                image: name,
-                namespace: job.namespace.clone(),
-                job: job.name.clone(),
-                state,
-            });
+    /// Takes in the images of a Job. A second Job for an image is another attempt: the last word counts.
+    fn take(&mut self, images: Vec<(SeenImage, Option<Entry>)>) {
+        for (image, entry) in images {
+            self.images.retain(|earlier| earlier.image != image.image);
+            self.images.push(image);
+            self.entries.extend(entry);
         }
     }
+}
+
+/// What the pod of a Job has said of its images.
+fn images_of(job: &SeenJob, heard: Heard) -> Vec<(SeenImage, Option<Entry>)> {
+    let Heard { ends, reading } = heard;
+    let images = job.images.iter().zip(ends).enumerate().map(|(number, (image, end))| {
+        let (state, entry) = match end {
+            Some(ImageEnd::Read(outcome, documents)) => match whole(documents) {
+                Ok(whole) => {
+                    let asked = Asked {
+                        reference: &image.reference,
+                        wanted: &image.wanted,
+                        platform: image.platform.as_ref(),
+                    };
+                    let reader = if image.mount.is_some() { VOLUME } else { STREAM };
+                    let entry = entry(&asked, &outcome, &whole, reader);
+                    (ImageState::Read { packages: whole.sbom.packages.len() }, entry)
+                }
+                Err(why) => (ImageState::Failed(why), None),
+            },
+            Some(ImageEnd::Failed(failure)) => (ImageState::Failed(failure.reason), None),
+            Some(ImageEnd::NotMounted(why)) => (ImageState::Failed(why), None),
+            Some(ImageEnd::Lost) => (ImageState::Failed("part of the scanner's log was lost".to_owned()), None),
+            Some(ImageEnd::Open | ImageEnd::NotReached) | None => (unread(job, number, reading), None),
+        };
+        let seen = SeenImage {
+            image: described(image),
+            namespace: job.namespace.clone(),
+            job: job.name.clone(),
+            state,
+        };
+        (seen, entry)
+    });
+    images.collect()
 }
 
 fn unread(job: &SeenJob, number: usize, reading: Option<(usize, u64, u64)>) -> ImageState {
