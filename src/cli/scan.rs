@@ -275,7 +275,8 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
             Ok(Exit::Passed)
         }
         Err(why) => {
-            ui::say(&format!("error: {why}"));
+            // On the stream of the report, or it might stand before that in the pod's log.
+            ui::data(None, &format!("error: {why}\n"))?;
             Ok(Exit::Error)
         }
     }
