@@ -53,7 +53,7 @@
 //!    the first two make the scan incomplete, in words and in the exit code.
 //!
 //! Modules use only what lies before them in the way of the data; `tests/architecture.rs` holds the table. Plain
-//! domain types ([`image`], [`workload`], [`facts`], [`package`], [`finding`], [`coverage`], [`severity`]) are used by all; [`plan`],
+//! domain types ([`image`], [`network`], [`workload`], [`facts`], [`package`], [`finding`], [`coverage`], [`severity`]) are used by all; [`plan`],
 //! [`tree`], [`packages`], [`sbom`], [`wire`], [`schedule`], [`advisories`], [`report`] and [`documents`] know neither async nor Kubernetes. The library
 //! prints nothing and ends nothing but in [`cli`] and [`worker`], which are the two programs.
 
@@ -72,6 +72,7 @@ pub mod finding;
 pub mod image;
 pub mod job;
 pub mod mirror;
+pub mod network;
 pub mod notify;
 pub mod package;
 pub mod packages;

@@ -95,18 +95,18 @@ impl Registry {
         &self.inner.transport
     }
 
-    fn endpoint(&self, repository: &Repository) -> Result<Endpoint, PullError> {
-        Endpoint::of(repository, &self.transport().settings().plain_http)
-    }
-
     /// The credentials to try at a repository: one that has worked before, then the others in the keyring's order.
-    /// Anonymous only if none matches, as the kubelet does.
-    fn candidates(&self, repository: &Repository, keyring: &Keyring, actions: Actions) -> Vec<Arc<Access>> {
+    /// Anonymous only if none matches, as the kubelet does. None at all if its name is no address.
+    fn accesses(&self, repository: &Repository, keyring: &Keyring, actions: Actions) -> Vec<Arc<Access>> {
+        let Ok(endpoint) = Endpoint::of(repository, &self.transport().settings().plain_http) else {
+            return Vec::new();
+        };
         let key = |credential| AccessKey { repository: repository.clone(), actions, credential };
         // What is kept here is whole after each statement, so a panic elsewhere has left nothing half done.
         let mut accesses = self.inner.accesses.lock().unwrap_or_else(PoisonError::into_inner);
         let mut access = |key: AccessKey, entry: Option<&Entry>| {
-            Arc::clone(accesses.entry(key.clone()).or_insert_with(|| Arc::new(Access::new(key, entry))))
+            let new = || Arc::new(Access::new(key.clone(), endpoint.clone(), entry));
+            Arc::clone(accesses.entry(key.clone()).or_insert_with(new))
         };
         let entries = keyring.lookup(repository);
         if entries.is_empty() {

@@ -18,6 +18,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::cluster::{KIND_LABEL, NAME, RUNNER_KIND, SCHEDULE_LABEL};
 use crate::job::{REQUESTER_ANNOTATION, SCOPE_ANNOTATION};
+use crate::network::Network;
 
 mod control;
 mod cron_job;
@@ -49,8 +50,8 @@ pub const NAMESPACE_VARIABLE: &str = "CLARITY_RUN_NAMESPACE";
 pub const SCHEDULE_VARIABLE: &str = "CLARITY_RUN_SCHEDULE";
 /// Variable with who has asked for it.
 pub const REQUESTER_VARIABLE: &str = "CLARITY_RUN_REQUESTER";
-/// Variable with extra root certificates of registries, PEM.
-pub const CERTIFICATES_VARIABLE: &str = "CLARITY_RUN_CA";
+/// Variable with how registries are reached, as JSON of [`Network`].
+pub const NETWORK_VARIABLE: &str = "CLARITY_RUN_NETWORK";
 
 /// Name of the container.
 pub const CONTAINER: &str = "runner";
@@ -86,8 +87,8 @@ pub struct RunnerSettings {
     pub pull_secret: Option<String>,
     /// Arguments of the plugin: `scan -n shop …`.
     pub arguments: Vec<String>,
-    /// Extra root certificates of registries, PEM.
-    pub registry_ca: Option<String>,
+    /// How registries are reached.
+    pub network: Network,
     /// What is scanned, in words.
     pub scope: String,
     /// Who asks for it.
@@ -293,7 +294,10 @@ fn environment(settings: &RunnerSettings) -> Vec<EnvVar> {
     }));
     all.extend(settings.guard.iter().map(|guard| named(GUARD_VARIABLE, guard)));
     all.extend(settings.schedule.iter().map(|name| named(SCHEDULE_VARIABLE, name)));
-    all.extend(settings.registry_ca.iter().map(|pem| named(CERTIFICATES_VARIABLE, pem)));
+    if settings.network != Network::default() {
+        let network = serde_json::to_string(&settings.network).expect("it holds only strings");
+        all.push(named(NETWORK_VARIABLE, &network));
+    }
     all
 }
 
@@ -308,7 +312,7 @@ mod tests {
             image: "registry.test/scanner:1".into(),
             pull_secret: Some("pull".into()),
             arguments: ["scan", "-n", "shop"].map(str::to_owned).into(),
-            registry_ca: Some("PEM".into()),
+            network: Network { authorities: Some("PEM".into()), ..Network::default() },
             scope: "-n shop".into(),
             requester: "eve".into(),
             state_namespace: "shop".into(),

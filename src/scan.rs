@@ -34,6 +34,7 @@ use crate::cache::Entry;
 use crate::cluster::{self, ApiError, Connection, DiscoverError, Scope};
 use crate::database::{Advisories, DatabaseError, Progress};
 use crate::job::CleanUpError;
+use crate::network::Network;
 use crate::plan::Read;
 use crate::report::{Filter, REPORT_VERSION, Report, ScanInfo};
 use assemble::Assembled;
@@ -64,8 +65,8 @@ pub struct ReadConfig {
     pub scanner_pull_secret: Option<String>,
     /// ServiceAccount of the scanner pods.
     pub service_account: Option<String>,
-    /// Extra root certificates of registries, PEM.
-    pub registry_ca: Option<String>,
+    /// How registries are reached.
+    pub network: Network,
     /// Time for the whole scan.
     pub timeout: Duration,
     /// Which ways of reading images may be taken.
@@ -101,7 +102,7 @@ impl ReadConfig {
             scanner_image,
             scanner_pull_secret,
             service_account,
-            registry_ca: None,
+            network: Network::default(),
             timeout: Duration::ZERO,
             read: Read::Auto,
             parallelism: 1,

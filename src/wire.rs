@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use frame::{Frame, FrameError, Line, MAX_LINE, parse_line};
 pub use receive::{Event, Receiver, Reception};
 pub use send::{Document, SendError, Sender};
-pub use task::{MAX_OTHERS, Task, TaskImage, Wanted};
+pub use task::{MAX_OTHERS, PullSecret, Task, TaskImage, Wanted};
 
 use crate::image::registered::Registered;
 use crate::image::{Digest, Platform, Reference};

@@ -79,7 +79,7 @@ pub(super) enum AttachError {
 /// Waits for a scan, does what is left of it, and shows its report.
 pub(super) async fn run(args: AttachArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
     let AttachArgs { id, scans, result, advisories, reading, transport, records } = args;
-    let registry_ca = transport.certificates()?;
+    let network = transport.network()?;
     let advisories = advisories.complete(transport)?;
     let place = result.open()?;
     let folder = records.folder().ok();
@@ -104,7 +104,7 @@ pub(super) async fn run(args: AttachArgs, access: AccessArgs, verbosity: u8) -> 
     let entries = watching.until_over(&scan).await?;
     // The names of its Jobs are needed for what is left to be done.
     remove_scan(&connection.client, &scan.id, &scan.namespaces(), CLEAN_UP).await?;
-    let reading = reading.complete(scope, registry_ca)?;
+    let reading = reading.complete(scope, network)?;
     let reading = ReadConfig { id: Some(scan.id), schedule: scan.schedule, known: entries, ..reading };
     let config = ScanConfig { reading, advisories, texts: place.texts() };
     let report: Report = scanned(&connection, &config, verbosity).await?;

@@ -11,6 +11,7 @@ use super::surroundings;
 use super::ui;
 use crate::advisories::OsvSource;
 use crate::database::{Advisories, Database, DatabaseError, Source, Supply, Update};
+use crate::network::Network;
 use crate::registry::Settings;
 
 /// The published indexes.
@@ -49,12 +50,17 @@ pub(super) struct TransportArgs {
     /// PEM file with root certificates of registries and mirrors
     #[arg(long, value_name = "FILE")]
     registry_ca: Option<PathBuf>,
-    /// The same as text, for who runs where there is no file
-    #[arg(long, hide = true, env = crate::runner::CERTIFICATES_VARIABLE, hide_env_values = true)]
-    registry_ca_pem: Option<String>,
     /// Registry or mirror that may be spoken to without TLS; may be given several times
     #[arg(long, value_name = "HOST")]
     plain_http_registry: Vec<String>,
+    /// The same as JSON, for who runs where there are no files
+    #[arg(long, hide = true, env = crate::runner::NETWORK_VARIABLE, hide_env_values = true, value_parser = network)]
+    network: Option<Network>,
+}
+
+/// Reads what a runner was told.
+fn network(text: &str) -> Result<Network, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 impl FolderArgs {
@@ -112,18 +118,15 @@ impl AdvisoriesArgs {
 }
 
 impl TransportArgs {
-    /// The certificates for registries, as they are passed to scanners.
-    pub(super) fn certificates(&self) -> Result<Option<String>, Explained> {
-        match &self.registry_ca {
-            Some(path) => ui::read_certificates(path).map(Some),
-            None => Ok(self.registry_ca_pem.clone()),
+    /// How registries are reached, from here and from scanner pods.
+    pub(super) fn network(&self) -> Result<Network, Explained> {
+        let Self { registry_ca, plain_http_registry, network } = self;
+        let mut network = network.clone().unwrap_or_default();
+        if let Some(path) = registry_ca {
+            network.authorities = Some(ui::read_certificates(path)?);
         }
-    }
-
-    /// The same flags for a runner, which has the certificates in its environment.
-    pub(super) fn arguments(&self) -> Vec<String> {
-        let Self { registry_ca: _, registry_ca_pem: _, plain_http_registry } = self;
-        plain_http_registry.iter().flat_map(|host| ["--plain-http-registry".to_owned(), host.clone()]).collect()
+        network.plain_http.extend(plain_http_registry.iter().cloned());
+        Ok(network)
     }
 
     /// How a database is brought up to date from a source.
@@ -133,16 +136,7 @@ impl TransportArgs {
 
     /// How others are spoken to.
     pub(super) fn settings(self) -> Result<Settings, Explained> {
-        let Self { registry_ca, registry_ca_pem, plain_http_registry } = self;
-        let extra_roots = match registry_ca {
-            Some(path) => {
-                let unread = |error| Explained::new(format!("cannot read {}", path.display()), &error);
-                Some(std::fs::read(&path).map_err(unread)?)
-            }
-            None => registry_ca_pem.map(String::into_bytes),
-        };
-        let proxy = surroundings::proxy();
-        Ok(Settings { extra_roots, plain_http: plain_http_registry, proxy, ..Settings::default() })
+        Ok(Settings { proxy: surroundings::proxy(), ..Settings::of(&self.network()?) })
     }
 }
 

@@ -122,7 +122,7 @@ pub(super) fn runner_settings(
         image: config.scanner_image.clone(),
         pull_secret: config.scanner_pull_secret.clone(),
         arguments: [arguments(config, &places.state), more].concat(),
-        registry_ca: config.registry_ca.clone(),
+        network: config.network.clone(),
         scope: config.scope.in_words(),
         requester: connection.requester.clone(),
         state_namespace: places.state.clone(),
@@ -142,7 +142,7 @@ fn arguments(config: &ReadConfig, state: &str) -> Vec<String> {
         scanner_pull_secret,
         service_account,
         // In the environment.
-        registry_ca: _,
+        network: _,
         timeout,
         read,
         parallelism,

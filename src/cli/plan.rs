@@ -39,9 +39,9 @@ enum Format {
 /// Shows what a scan would do; creates nothing.
 pub(super) async fn run(args: PlanArgs, access: AccessArgs) -> Result<Exit, Explained> {
     let PlanArgs { scope, output, reading, transport } = args;
-    let registry_ca = transport.certificates()?;
+    let network = transport.network()?;
     let connection = cluster::connect(&access.complete()).await?;
-    let config = reading.complete(scope.complete(&connection), registry_ca)?;
+    let config = reading.complete(scope.complete(&connection), network)?;
     let preview = look(&connection, &config).await?;
     let text = match output {
         Format::Table => {

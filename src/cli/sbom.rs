@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::access::AccessArgs;
+use super::database::TransportArgs;
 use super::errors::Explained;
 use super::input;
 use super::kept;
@@ -41,9 +42,8 @@ pub(super) struct SbomArgs {
     form: FormArgs,
     #[command(flatten, next_help_heading = "Reading what was not read before")]
     reading: ReadArgs,
-    /// PEM file with root certificates of registries
-    #[arg(long, value_name = "FILE")]
-    registry_ca: Option<PathBuf>,
+    #[command(flatten)]
+    transport: TransportArgs,
 }
 
 /// There is no bill of materials of what was named.
@@ -101,7 +101,7 @@ enum Form {
 
 /// Shows a bill of materials, of what runs or of a file.
 pub(super) async fn run(args: SbomArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
-    let SbomArgs { target, namespace, container, form, reading, registry_ca } = args;
+    let SbomArgs { target, namespace, container, form, reading, transport } = args;
     let path = Path::new(&target);
     if input::is_stdin(path) || path.exists() {
         let (_, document) = read_document(path)?;
@@ -109,7 +109,7 @@ pub(super) async fn run(args: SbomArgs, access: AccessArgs, verbosity: u8) -> Re
     }
     if let Some(workload) = WorkloadRef::parse(&target) {
         let may_read = !reading.starts_no_pods();
-        let registry_ca = registry_ca.as_deref().map(ui::read_certificates).transpose()?;
+        let network = transport.network()?;
         let connection = cluster::connect(&access.complete()).await?;
         let scope = Scope {
             namespace: Some(namespace.clone().unwrap_or_else(|| connection.namespace.clone())),
@@ -117,7 +117,7 @@ pub(super) async fn run(args: SbomArgs, access: AccessArgs, verbosity: u8) -> Re
             field_selector: None,
             targets: vec![workload],
         };
-        let config = ReadConfig { container: container.clone(), ..reading.complete(scope, registry_ca)? };
+        let config = ReadConfig { container: container.clone(), ..reading.complete(scope, network)? };
         let asked = Asked { target: target.clone(), namespace, container };
         let image = running(&asked, &connection, config, may_read, verbosity).await?;
         let Some(document) = &image.document else { return Err(asked.unread(image).into()) };

@@ -18,6 +18,7 @@ use super::result::ResultArgs;
 use super::turn::Turn;
 use super::ui::{self, Progress};
 use crate::cluster::{self, Connection, Scope};
+use crate::network::Network;
 use crate::plan::Read;
 use crate::records::{Folder, Header, Origin, SharedRecords};
 use crate::report::Report;
@@ -182,7 +183,7 @@ impl ReadArgs {
     }
 
     /// Everything that decides what is read, and how.
-    pub(super) fn complete(self, scope: Scope, registry_ca: Option<String>) -> Result<ReadConfig, Explained> {
+    pub(super) fn complete(self, scope: Scope, network: Network) -> Result<ReadConfig, Explained> {
         let Self { timeout, read, parallelism, max_memory, scanner, kept, refresh, no_pods, keep_jobs } = self;
         let CachePods { scanner_image, scanner_pull_secret, service_account } = scanner.complete();
         Ok(ReadConfig {
@@ -192,7 +193,7 @@ impl ReadArgs {
             scanner_image,
             scanner_pull_secret,
             service_account,
-            registry_ca,
+            network,
             timeout,
             read: match read {
                 How::Auto => Read::Auto,
@@ -220,19 +221,18 @@ impl ReadArgs {
 pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
     let ScanArgs { scope, result, advisories, reading, transport, records, dry_run, notify, detaching, run } =
         args;
-    let registry_ca = transport.certificates()?;
+    let network = transport.network()?;
     if dry_run {
         let place = result.open()?;
         let connection = cluster::connect(&access.complete()).await?;
-        let preview =
-            plan::look(&connection, &reading.complete(scope.complete(&connection), registry_ca)?).await?;
+        let preview = plan::look(&connection, &reading.complete(scope.complete(&connection), network)?).await?;
         place.write(|| plan::json(&preview), |options| plan::table(&preview, *options))?;
         return Ok(plan::verdict(&preview));
     }
     if detaching.detach {
-        let arguments = [advisories.arguments()?, transport.arguments()].concat();
+        let arguments = advisories.arguments()?;
         let connection = cluster::connect(&access.complete()).await?;
-        let reading = reading.complete(scope.complete(&connection), registry_ca)?;
+        let reading = reading.complete(scope.complete(&connection), network)?;
         return detach::run(detaching, &connection, reading, arguments).await;
     }
     let settings = transport.clone().settings()?;
@@ -241,7 +241,7 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
     // Without a home folder there is none for records either, and a scan does not need one.
     let records = records.folder().ok();
     let mut connection = cluster::connect(&access.complete()).await?;
-    let mut reading = reading.complete(scope.complete(&connection), registry_ca)?;
+    let mut reading = reading.complete(scope.complete(&connection), network)?;
     let RunArgs { run, run_schedule, run_requester, run_guard, run_namespace } = run;
     connection.requester = run_requester.unwrap_or(connection.requester);
     reading.id = run.as_deref().and_then(runner::scan_id);

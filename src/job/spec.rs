@@ -19,6 +19,7 @@ use super::{
 };
 use crate::cluster::{NAME, SCAN_LABEL, SCHEDULE_LABEL};
 use crate::facts;
+use crate::network::Network;
 use crate::plan::Place;
 use crate::wire::TaskImage;
 
@@ -77,8 +78,8 @@ pub struct JobSettings {
     pub scanner_pull_secret: Option<String>,
     /// ServiceAccount of the pods; the namespace's default one without it. Its token is not mounted.
     pub service_account: Option<String>,
-    /// Extra root certificates of registries, PEM.
-    pub registry_ca: Option<String>,
+    /// How registries are reached.
+    pub network: Network,
     /// Whether Jobs may stay for a look at them.
     pub keep: bool,
     /// Who asked, for the annotation.

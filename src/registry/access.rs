@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::challenge::Challenge;
 use super::credentials::{Credential, Entry};
+use super::endpoint::Endpoint;
 use super::error::{Answer, PullError};
 use super::secret::Secret;
 use super::token::{self, Token, TokenRequest, basic_value};
@@ -36,6 +37,7 @@ pub(super) struct AccessKey {
 #[derive(Debug)]
 pub(super) struct Access {
     key: AccessKey,
+    endpoint: Endpoint,
     /// Where the credential came from, in words; none for anonymous access.
     label: Option<String>,
     /// Held while a token is fetched, so that all requests that need it wait for the one.
@@ -70,13 +72,19 @@ pub(super) struct Ticket {
 }
 
 impl Access {
-    pub(super) fn new(key: AccessKey, entry: Option<&Entry>) -> Self {
+    pub(super) fn new(key: AccessKey, endpoint: Endpoint, entry: Option<&Entry>) -> Self {
         let authorization = match &key.credential {
             Some(Credential::RegistryToken(token)) => Authorization::Given(token.clone()),
             _ => Authorization::Unknown,
         };
         let state = Mutex::new(State { generation: 0, authorization });
-        Self { key, label: entry.map(ToString::to_string), state, worked: AtomicBool::new(false) }
+        let label = entry.map(ToString::to_string);
+        Self { key, endpoint, label, state, worked: AtomicBool::new(false) }
+    }
+
+    /// Where the repository is asked.
+    pub(super) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     pub(super) fn repository(&self) -> &Repository {

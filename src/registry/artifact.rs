@@ -92,13 +92,11 @@ impl Registry {
         keyring: &Keyring,
     ) -> Result<FetchedArtifact, PullError> {
         let repository = &reference.repository;
-        let endpoint = self.endpoint(repository)?;
         let mut refusals = Refusals::default();
-        for access in self.candidates(repository, keyring, Actions::Pull) {
-            let reader = Reader { registry: self, endpoint: &endpoint, access: &access };
-            match reader.artifact(reference, artifact_type).await {
-                Err(error) if error.may_be_the_credential() => refusals.add(error),
-                done => return done,
+        for access in self.accesses(repository, keyring, Actions::Pull) {
+            let reader = Reader { registry: self, access: &access };
+            if let Some(done) = refusals.unless_refused(reader.artifact(reference, artifact_type).await) {
+                return done;
             }
         }
         Err(refusals.into_error(repository))

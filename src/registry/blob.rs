@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::Registry;
 use super::access::{Access, Actions};
 use super::credentials::Keyring;
-use super::endpoint::{Endpoint, host_of};
+use super::endpoint::host_of;
 use super::error::{Cause, Part, PullError};
 use super::manifest::Descriptor;
 use super::pace::Pace;
@@ -35,7 +35,7 @@ pub struct Blob {
     registry: Registry,
     repository: Repository,
     descriptor: Descriptor,
-    candidates: Vec<Arc<Access>>,
+    accesses: Vec<Arc<Access>>,
     part: Part,
     hash: Sha256,
     delivered: u64,
@@ -68,7 +68,7 @@ impl Registry {
             registry: self.clone(),
             repository: repository.clone(),
             descriptor: descriptor.clone(),
-            candidates: self.candidates(repository, keyring, Actions::Pull),
+            accesses: self.accesses(repository, keyring, Actions::Pull),
             part: Part::layer(&descriptor.digest),
             hash: Sha256::new(),
             delivered: 0,
@@ -195,12 +195,10 @@ impl Blob {
 
     /// Connects from the registry on (an address that it redirected to before may have run out), with each credential.
     async fn open(&self) -> Result<Connection, PullError> {
-        let endpoint = self.registry.endpoint(&self.repository)?;
         let mut refusals = Refusals::default();
-        for access in &self.candidates {
-            match self.ask_registry(&endpoint, access).await {
-                Err(error) if error.may_be_the_credential() => refusals.add(error),
-                done => return self.connection(done?),
+        for access in &self.accesses {
+            if let Some(done) = refusals.unless_refused(self.ask_registry(access).await) {
+                return self.connection(done?);
             }
         }
         let refused = refusals.into_error(&self.repository);
@@ -210,13 +208,12 @@ impl Blob {
         self.connection(self.ask_elsewhere().await?)
     }
 
-    async fn ask_registry(&self, endpoint: &Endpoint, access: &Access) -> Result<Reply, PullError> {
+    async fn ask_registry(&self, access: &Access) -> Result<Reply, PullError> {
         let request = Request {
             method: Method::GET,
-            url: endpoint.blob(&self.descriptor.digest),
+            url: access.endpoint().blob(&self.descriptor.digest),
             headers: self.range(),
             payload: Payload::None,
-            endpoint,
             access,
             part: self.part.clone(),
         };

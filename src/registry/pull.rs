@@ -8,7 +8,6 @@ use super::Registry;
 use super::access::{Access, Actions};
 use super::config::ImageConfig;
 use super::credentials::Keyring;
-use super::endpoint::Endpoint;
 use super::error::{Part, PullError};
 use super::manifest::{ACCEPTED, Descriptor, Document, Manifest, ManifestError, choose, media_type_of};
 use super::transport::{Payload, Request, Small};
@@ -75,13 +74,11 @@ impl Registry {
         keyring: &Keyring,
     ) -> Result<Image, PullError> {
         let repository = &reference.repository;
-        let endpoint = self.endpoint(repository)?;
         let mut refusals = Refusals::default();
-        for access in self.candidates(repository, keyring, Actions::Pull) {
-            let reader = Reader { registry: self, endpoint: &endpoint, access: &access };
-            match reader.image(reference, platform).await {
-                Err(error) if error.may_be_the_credential() => refusals.add(error),
-                done => return done,
+        for access in self.accesses(repository, keyring, Actions::Pull) {
+            let reader = Reader { registry: self, access: &access };
+            if let Some(done) = refusals.unless_refused(reader.image(reference, platform).await) {
+                return done;
             }
         }
         Err(refusals.into_error(repository))
@@ -95,13 +92,11 @@ impl Registry {
         keyring: &Keyring,
     ) -> Result<Resolved, PullError> {
         let repository = &reference.repository;
-        let endpoint = self.endpoint(repository)?;
         let mut refusals = Refusals::default();
-        for access in self.candidates(repository, keyring, Actions::Pull) {
-            let reader = Reader { registry: self, endpoint: &endpoint, access: &access };
-            match reader.resolve(reference, platform).await {
-                Err(error) if error.may_be_the_credential() => refusals.add(error),
-                done => return done,
+        for access in self.accesses(repository, keyring, Actions::Pull) {
+            let reader = Reader { registry: self, access: &access };
+            if let Some(done) = refusals.unless_refused(reader.resolve(reference, platform).await) {
+                return done;
             }
         }
         Err(refusals.into_error(repository))
@@ -110,13 +105,11 @@ impl Registry {
     /// The digest that a reference names now, of an index or a manifest: whether a tag has moved.
     pub async fn digest_of(&self, reference: &Reference, keyring: &Keyring) -> Result<Digest, PullError> {
         let repository = &reference.repository;
-        let endpoint = self.endpoint(repository)?;
         let mut refusals = Refusals::default();
-        for access in self.candidates(repository, keyring, Actions::Pull) {
-            let reader = Reader { registry: self, endpoint: &endpoint, access: &access };
-            match reader.digest_of(reference).await {
-                Err(error) if error.may_be_the_credential() => refusals.add(error),
-                done => return done,
+        for access in self.accesses(repository, keyring, Actions::Pull) {
+            let reader = Reader { registry: self, access: &access };
+            if let Some(done) = refusals.unless_refused(reader.digest_of(reference).await) {
+                return done;
             }
         }
         Err(refusals.into_error(repository))
@@ -131,6 +124,17 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
+    /// What came of an attempt, unless another credential might do better.
+    pub(super) fn unless_refused<T>(&mut self, done: Result<T, PullError>) -> Option<Result<T, PullError>> {
+        match done {
+            Err(error) if error.may_be_the_credential() => {
+                self.add(error);
+                None
+            }
+            done => Some(done),
+        }
+    }
+
     /// Keeps the error that says most: that something is gone outweighs that a credential was refused.
     pub(super) fn add(&mut self, error: PullError) {
         if let PullError::Unauthorized { tried, .. } | PullError::TokenService { tried, .. } = &error {
@@ -154,7 +158,6 @@ impl Refusals {
 /// Reads manifests of one repository with one credential.
 pub(super) struct Reader<'a> {
     pub(super) registry: &'a Registry,
-    pub(super) endpoint: &'a Endpoint,
     pub(super) access: &'a Access,
 }
 
@@ -245,10 +248,9 @@ impl Reader<'_> {
         }
         let request = Request {
             method: Method::GET,
-            url: self.endpoint.blob(&descriptor.digest),
+            url: self.access.endpoint().blob(&descriptor.digest),
             headers: HeaderMap::new(),
             payload: Payload::None,
-            endpoint: self.endpoint,
             access: self.access,
             part,
         };
@@ -268,10 +270,9 @@ impl Reader<'_> {
         }
         Request {
             method: Method::GET,
-            url: self.endpoint.manifest(name),
+            url: self.access.endpoint().manifest(name),
             headers,
             payload: Payload::None,
-            endpoint: self.endpoint,
             access: self.access,
             part: Part::manifest(name),
         }

@@ -14,7 +14,7 @@ use reqwest::{Method, Url};
 use super::Registry;
 use super::access::{Access, Actions};
 use super::credentials::Keyring;
-use super::endpoint::{Endpoint, host_of};
+use super::endpoint::host_of;
 use super::error::{Answer, Part, PullError};
 use super::manifest::{Descriptor, ManifestError, References};
 use super::pull::{INDEX_DEPTH, RawManifest, Reader, Refusals, name_of};
@@ -76,10 +76,9 @@ impl Registry {
         let digest = &image.manifest.digest;
         check_digest(target, digest)?;
         let failed = |source| PushError::Send { target: Box::new(target.clone()), source: Box::new(source) };
-        let endpoint = self.endpoint(&target.repository).map_err(failed)?;
         let mut refusals = Refusals::default();
-        for access in self.candidates(&target.repository, keyring, Actions::PullAndPush) {
-            let writer = Writer { registry: self, endpoint: &endpoint, access: &access };
+        for access in self.accesses(&target.repository, keyring, Actions::PullAndPush) {
+            let writer = Writer { registry: self, access: &access };
             match writer.image(image, &name_of(target)).await {
                 Ok(()) => return Ok(digest.clone()),
                 Err(error) if error.may_be_the_credential() => refusals.add(error),
@@ -99,12 +98,10 @@ impl Registry {
     ) -> Result<Digest, PushError> {
         let unread = |error| PushError::Read(Box::new(error));
         let failed = |source| PushError::Send { target: Box::new(target.clone()), source: Box::new(source) };
-        let origin_endpoint = self.endpoint(&origin.repository).map_err(unread)?;
-        let endpoint = self.endpoint(&target.repository).map_err(failed)?;
         let mut refusals = Refusals::default();
         let mut found = None;
-        for access in self.candidates(&origin.repository, origin_keyring, Actions::Pull) {
-            let reader = Reader { registry: self, endpoint: &origin_endpoint, access: &access };
+        for access in self.accesses(&origin.repository, origin_keyring, Actions::Pull) {
+            let reader = Reader { registry: self, access: &access };
             match reader.manifest(&name_of(origin), origin.digest.as_ref(), None).await {
                 Ok(raw) => {
                     found = Some((access, raw));
@@ -118,10 +115,10 @@ impl Registry {
             return Err(unread(refusals.into_error(&origin.repository)));
         };
         check_digest(target, &raw.digest)?;
-        let reader = Reader { registry: self, endpoint: &origin_endpoint, access: &origin_access };
+        let reader = Reader { registry: self, access: &origin_access };
         let mut refusals = Refusals::default();
-        for access in self.candidates(&target.repository, keyring, Actions::PullAndPush) {
-            let writer = Writer { registry: self, endpoint: &endpoint, access: &access };
+        for access in self.accesses(&target.repository, keyring, Actions::PullAndPush) {
+            let writer = Writer { registry: self, access: &access };
             let copy = Copy { reader: &reader, writer: &writer, origin, origin_keyring };
             match copy.document(&raw, &name_of(target), INDEX_DEPTH).await {
                 Ok(()) => return Ok(raw.digest),
@@ -194,7 +191,6 @@ impl Copy<'_> {
 /// Writes to one repository with one credential.
 pub(super) struct Writer<'a> {
     pub(super) registry: &'a Registry,
-    pub(super) endpoint: &'a Endpoint,
     pub(super) access: &'a Access,
 }
 
@@ -209,7 +205,9 @@ impl Writer<'_> {
     /// Sends a blob that the repository does not have yet; from its beginning again when that broke.
     pub(super) async fn blob(&self, digest: &Digest, content: &Payload<'_>) -> Result<(), PullError> {
         let part = Part::upload(digest);
-        match self.send(Method::HEAD, self.endpoint.blob(digest), HeaderMap::new(), Payload::None, &part).await
+        match self
+            .send(Method::HEAD, self.access.endpoint().blob(digest), HeaderMap::new(), Payload::None, &part)
+            .await
         {
             Ok(_) => return Ok(()),
             Err(PullError::NotFound { .. }) => {}
@@ -234,7 +232,7 @@ impl Writer<'_> {
     async fn upload(&self, digest: &Digest, content: Payload<'_>, part: &Part) -> Result<(), PullError> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        let begin = self.endpoint.uploads();
+        let begin = self.access.endpoint().uploads();
         let reply = self.send(Method::POST, begin.clone(), headers, Payload::None, part).await?;
         let location = reply.get(LOCATION).and_then(|value| value.to_str().ok());
         let place = Place { host: &host_of(&begin), repository: self.access.repository(), part };
@@ -257,7 +255,7 @@ impl Writer<'_> {
         if let Ok(media_type) = HeaderValue::from_str(media_type) {
             headers.insert(CONTENT_TYPE, media_type);
         }
-        let url = self.endpoint.manifest(name);
+        let url = self.access.endpoint().manifest(name);
         self.send(Method::PUT, url, headers, Payload::Bytes(bytes.clone()), &part).await.map(|_| ())
     }
 
@@ -269,8 +267,7 @@ impl Writer<'_> {
         payload: Payload<'_>,
         part: &Part,
     ) -> Result<HeaderMap, PullError> {
-        let (endpoint, access) = (self.endpoint, self.access);
-        let request = Request { method, url, headers, payload, endpoint, access, part: part.clone() };
+        let request = Request { method, url, headers, payload, access: self.access, part: part.clone() };
         let reply = self.registry.transport().send(&request).await?;
         Ok(reply.response.headers().clone())
     }

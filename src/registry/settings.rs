@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::secret::Secret;
+use crate::network::Network;
 
 /// Everything about the transport that a person or a test may want otherwise.
 #[derive(Clone, Debug)]
@@ -78,6 +79,15 @@ impl Default for Settings {
             resumes: 5,
             foreign_layers: ForeignLayers::Refused,
         }
+    }
+}
+
+impl Settings {
+    /// Reaches registries as a person's network asks for it.
+    #[must_use]
+    pub fn of(network: &Network) -> Self {
+        let Network { authorities, plain_http } = network.clone();
+        Self { extra_roots: authorities.map(String::into_bytes), plain_http, ..Self::default() }
     }
 }
 

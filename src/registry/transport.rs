@@ -9,7 +9,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 use super::access::{Access, Ticket};
 use super::challenge::{self, Challenge};
 use super::client::{self, SettingsError, tls_failure};
-use super::endpoint::{Endpoint, allows_plain, host_of};
+use super::endpoint::{allows_plain, host_of};
 use super::error::{Answer, Cause, Part, PullError};
 use super::patience::{Patience, Setback, retry_after};
 use super::settings::Settings;
@@ -37,7 +37,6 @@ pub(super) struct Request<'a> {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) payload: Payload<'a>,
-    pub(super) endpoint: &'a Endpoint,
     pub(super) access: &'a Access,
     /// What it is about, for messages.
     pub(super) part: Part,
@@ -163,7 +162,7 @@ impl Transport {
         let mut redirects = 0;
         let mut answered: Vec<Vec<Challenge>> = Vec::new();
         loop {
-            let at_home = request.endpoint.is_origin_of(&url);
+            let at_home = request.access.endpoint().is_origin_of(&url);
             let ticket = if at_home { Some(request.access.ticket(self).await?) } else { None };
             let host = host_of(&url);
             let place = Place { host: &host, repository: request.access.repository(), part: &request.part };

@@ -148,7 +148,7 @@ pub(super) fn settings(connection: &Connection, config: &ReadConfig, scan: &str)
         scanner_image: config.scanner_image.clone(),
         scanner_pull_secret: config.scanner_pull_secret.clone(),
         service_account: config.service_account.clone(),
-        registry_ca: config.registry_ca.clone(),
+        network: config.network.clone(),
         keep: config.keep_jobs != KeepJobs::Never,
         requester: connection.requester.clone(),
         scope: config.scope.in_words(),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DocumentName;
 use crate::image::{Digest, Platform, Reference};
+use crate::network::Network;
 
 /// Most other references of an image that are asked for.
 pub const MAX_OTHERS: usize = 3;
@@ -18,10 +19,11 @@ pub struct Task {
     /// The documents that are made of each image: a container that mounts images has no credential for their configs, and
     /// one that has it mounts no image.
     pub documents: Vec<DocumentName>,
-    /// Folders with pull secrets, in the order in which they are tried.
-    pub pull_secrets: Vec<String>,
-    /// Extra root certificates, PEM.
-    pub registry_ca: Option<String>,
+    /// Pull secrets, in the order in which they are tried.
+    pub pull_secrets: Vec<PullSecret>,
+    /// How registries are reached.
+    #[serde(default)]
+    pub network: Network,
     /// Seconds for all images together; the scanner ends itself then and says why.
     pub timeout_seconds: u64,
     /// When that time ends, in seconds since 1970 by the clock of whoever made the Job.
@@ -31,6 +33,15 @@ pub struct Task {
     /// A file that does not fit the memory ends the image with [`super::FailureKind::NeedsMemory`]; otherwise it
     /// is a gap, since the pod has the most memory that it will be given.
     pub may_ask_for_memory: bool,
+}
+
+/// A pull secret as the scanner finds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullSecret {
+    /// Its name, for messages.
+    pub name: String,
+    /// The folder where it is mounted; empty if there is no such secret.
+    pub folder: String,
 }
 
 /// One image to read.

@@ -8,7 +8,9 @@ use super::image::{ImageError, ImageReader, ReadImage};
 use crate::VERSION;
 use crate::image::registered::Registered;
 use crate::registry::{Format, Keyring, ProxySettings, Registry, Settings, SettingsError};
-use crate::wire::{Document, DocumentName, Failure, FailureKind, MAX_IMAGES, Outcome, SendError, Sender, Task};
+use crate::wire::{
+    Document, DocumentName, Failure, FailureKind, MAX_IMAGES, Outcome, PullSecret, SendError, Sender, Task,
+};
 
 /// How often progress is said.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -81,9 +83,8 @@ pub async fn run<W: Write + Send + 'static>(
     }
     let deadline = Instant::now() + time_left(&task);
     let registry = Registry::new(Settings {
-        extra_roots: task.registry_ca.clone().map(String::into_bytes),
         proxy: ProxySettings::from_variables(&variable),
-        ..Settings::default()
+        ..Settings::of(&task.network)
     })?;
     let mut reader = ImageReader::new(registry, keyring(&task.pull_secrets), memory, task.may_ask_for_memory);
     let sender = Arc::new(Mutex::new(Sender::new(out, task.scan.clone(), task.log_budget)));
@@ -184,17 +185,17 @@ fn failure(error: &ImageError, registry: Vec<Registered>) -> Failure {
     Failure { kind: error.kind(), reason: error.in_words(), registry }
 }
 
-/// Reads the mounted pull secrets in their order. A secret that does not exist is an empty folder.
-fn keyring(folders: &[String]) -> Keyring {
+/// Reads the mounted pull secrets in their order.
+fn keyring(secrets: &[PullSecret]) -> Keyring {
     let mut keyring = Keyring::new();
-    for folder in folders {
+    for PullSecret { name, folder } in secrets {
         for (file, format) in
             [(".dockerconfigjson", Format::DockerConfigJson), (".dockercfg", Format::DockerCfg)]
         {
             let path = std::path::Path::new(folder).join(file);
             let small = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= MAX_SECRET);
             if let (true, Ok(content)) = (small, std::fs::read(&path)) {
-                keyring.add_file(folder, format, &content);
+                keyring.add_file(&format!("secret {name:?}"), format, &content);
             }
         }
     }

@@ -147,15 +147,15 @@ pub(super) async fn run(args: CreateArgs, access: AccessArgs) -> Result<Exit, Ex
     let now = Timestamp::now();
     let zone = time_zone.map_or_else(own_zone, Ok)?;
     let timing = when.timing(&zone, &name, now)?;
-    let registry_ca = transport.certificates()?;
-    let mut more = [advisories.arguments()?, transport.arguments()].concat();
+    let network = transport.network()?;
+    let mut more = advisories.arguments()?;
     let own_key = || SecretKey { secret: format!("{name}-notify"), key: "url".to_owned() };
     let key = notify_secret.or_else(|| notify.is_wanted().then(own_key));
     if key.is_some() {
         more.extend(notify.arguments());
     }
     let connection = cluster::connect(&access.complete()).await?;
-    let reading = reading.complete(scope.complete(&connection), registry_ca)?;
+    let reading = reading.complete(scope.complete(&connection), network)?;
     let reading = ReadConfig { schedule: Some(name.clone()), ..reading };
     let places = detach::places(&connection, &reading).await?;
     let mut runner = runner_settings(&reading, &account, &places, &connection, more);

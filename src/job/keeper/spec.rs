@@ -153,7 +153,7 @@ mod tests {
             scanner_image: "registry.test/clarity/scanner:1".to_owned(),
             scanner_pull_secret: Some("registry".to_owned()),
             service_account: None,
-            registry_ca: None,
+            network: crate::network::Network::default(),
             keep: false,
             requester: "ann".to_owned(),
             scope: "-n shop".to_owned(),

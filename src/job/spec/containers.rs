@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use super::super::{CONFIG_CONTAINER, CONTAINER, MEMORY, SCANNER};
 use super::{JobSettings, PodTask, UID, User};
 use crate::image::Reference;
-use crate::wire::{DocumentName, LOG_BUDGET, LOG_BUDGET_ALONE, Task, TaskImage, Wanted};
+use crate::wire::{DocumentName, LOG_BUDGET, LOG_BUDGET_ALONE, PullSecret, Task, TaskImage, Wanted};
 
 /// Folder below which each pull secret is mounted.
 const SECRETS: &str = "/run/clarity/pull-secrets";
@@ -116,25 +116,27 @@ pub(super) fn containers(task: &PodTask, settings: &JobSettings) -> Vec<Containe
 }
 
 fn container(part: &Part, task: &PodTask, settings: &JobSettings) -> Container {
-    let secrets = if part.has_secrets { task.place.pull_secrets.len() } else { 0 };
-    let folders: Vec<String> = (0..secrets).map(|number| format!("{SECRETS}/{number}")).collect();
+    let names = task.place.pull_secrets.iter().filter(|_| part.has_secrets).enumerate();
+    let secrets: Vec<PullSecret> = names
+        .map(|(number, name)| PullSecret { name: name.clone(), folder: format!("{SECRETS}/{number}") })
+        .collect();
     let mount = |name: String, mount_path: String| VolumeMount {
         name,
         mount_path,
         read_only: Some(true),
         ..VolumeMount::default()
     };
-    let secrets =
-        folders.iter().enumerate().map(|(number, folder)| mount(secret_volume(number), folder.clone()));
+    let folders =
+        secrets.iter().enumerate().map(|(number, secret)| mount(secret_volume(number), secret.folder.clone()));
     let images = part.images.iter().filter(|_| part.has_images).enumerate();
     let images = images.filter_map(|(number, image)| Some(mount(image_volume(number), image.mount.clone()?)));
-    let mounts: Vec<VolumeMount> = secrets.chain(images).collect();
+    let mounts: Vec<VolumeMount> = folders.chain(images).collect();
     let told = Task {
         scan: settings.scan.clone(),
         images: part.images.clone(),
         documents: part.documents.clone(),
-        pull_secrets: folders,
-        registry_ca: settings.registry_ca.clone(),
+        pull_secrets: secrets,
+        network: settings.network.clone(),
         timeout_seconds: task.timeout.as_secs(),
         ends_at: task.ends_at,
         log_budget: if task.images.len() == 1 { LOG_BUDGET_ALONE } else { LOG_BUDGET },

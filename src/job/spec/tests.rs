@@ -6,7 +6,7 @@ use super::*;
 use crate::image::Digest;
 use crate::job::MEMORY;
 use crate::plan::Reader;
-use crate::wire::{DocumentName, LOG_BUDGET, LOG_BUDGET_ALONE, Task, Wanted};
+use crate::wire::{DocumentName, LOG_BUDGET, LOG_BUDGET_ALONE, PullSecret, Task, Wanted};
 
 fn settings() -> JobSettings {
     JobSettings {
@@ -14,7 +14,7 @@ fn settings() -> JobSettings {
         scanner_image: "registry.test/scanner:1".into(),
         scanner_pull_secret: Some("scanner".into()),
         service_account: None,
-        registry_ca: None,
+        network: Network::default(),
         keep: false,
         requester: "ann".into(),
         scope: "-n shop".into(),
@@ -56,7 +56,8 @@ fn the_job_is_as_documented() {
     let told = job.pointer_mut("/spec/template/spec/containers/0/env/0/value").expect("the task").take();
     let told: Task = serde_json::from_str(told.as_str().expect("text")).expect("a task");
     assert_eq!(told.images, task(1).images);
-    assert_eq!(told.pull_secrets, ["/run/clarity/pull-secrets/0"]);
+    let secret = PullSecret { name: "pull".to_owned(), folder: "/run/clarity/pull-secrets/0".to_owned() };
+    assert_eq!(told.pull_secrets, [secret]);
     job.pointer_mut("/metadata/annotations/kubectl-clarity.io~1images").expect("images").take();
     let labels = json!({
         "app.kubernetes.io/managed-by": "kubectl-clarity",

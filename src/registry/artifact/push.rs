@@ -97,10 +97,9 @@ impl Registry {
         }
         let uploads: Vec<(&ArtifactLayer, Arc<Upload>)> =
             layers.into_iter().map(|layer| (layer, Arc::new(Upload::new(tally)))).collect();
-        let endpoint = self.endpoint(&target.repository).map_err(failed)?;
         let mut refusals = Refusals::default();
-        for access in self.candidates(&target.repository, keyring, Actions::PullAndPush) {
-            let writer = Writer { registry: self, endpoint: &endpoint, access: &access };
+        for access in self.accesses(&target.repository, keyring, Actions::PullAndPush) {
+            let writer = Writer { registry: self, access: &access };
             match writer.artifact(&uploads, manifest, &name_of(target)).await {
                 Ok(()) => return Ok(()),
                 Err(Fault::Sending(error)) if error.may_be_the_credential() => refusals.add(error),
