@@ -7,7 +7,8 @@
 //! ```text
 //! Keyring ── candidates ──> Access (credential at a repository, its token)
 //!                              │
-//! Reference ─> pull ───────> transport ── challenge, redirect, retry ──> registry, token service, blob store
+//! Reference ─> ways (mirrors, the registry itself)
+//!           ─> pull ───────> transport ── challenge, redirect, retry ──> registry, token service, blob store
 //!               │              │
 //!               ├─> Image      └─> Blob ── BlobReader (for threads), fetch (into a file)
 //!               └─> artifact
@@ -24,6 +25,7 @@ mod elf;
 mod endpoint;
 mod error;
 mod fetch;
+mod hosts;
 pub mod layout;
 mod manifest;
 mod pace;
@@ -37,13 +39,14 @@ mod secret;
 mod settings;
 mod token;
 mod transport;
+mod ways;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use access::{Access, AccessKey, Actions};
-use endpoint::Endpoint;
 use transport::Transport;
+use ways::{Accesses, Resting, Wanted, Way};
 
 pub use artifact::{Artifact, ArtifactLayer, ArtifactManifest, FetchedArtifact, FetchedLayer};
 pub use blob::Blob;
@@ -82,33 +85,69 @@ struct Inner {
     transport: Transport,
     /// What was learned about each credential at each repository. Grows with the images that one scanner reads.
     accesses: Mutex<HashMap<AccessKey, Arc<Access>>>,
+    resting: Resting,
 }
 
 impl Registry {
     /// Sets up the transport. Connects to nothing.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         let transport = Transport::new(settings)?;
-        Ok(Self { inner: Arc::new(Inner { transport, accesses: Mutex::default() }) })
+        Ok(Self {
+            inner: Arc::new(Inner { transport, accesses: Mutex::default(), resting: Resting::default() }),
+        })
     }
 
     fn transport(&self) -> &Transport {
         &self.inner.transport
     }
 
-    /// The credentials to try at a repository: one that has worked before, then the others in the keyring's order.
-    /// Anonymous only if none matches, as the kubelet does. None at all if its name is no address.
-    fn accesses(&self, repository: &Repository, keyring: &Keyring, actions: Actions) -> Vec<Arc<Access>> {
-        let Ok(endpoint) = Endpoint::of(repository, &self.transport().settings().plain_http) else {
-            return Vec::new();
+    /// The credentials to try at a repository, at its mirrors and then at the registry itself: at each one that has worked
+    /// before, then the others in the keyring's order. Anonymous only if none matches, as the kubelet does. A blob is asked
+    /// first for where something of its repository came from.
+    fn accesses(
+        &self,
+        repository: &Repository,
+        keyring: &Keyring,
+        wanted: Wanted,
+    ) -> Result<Accesses, PullError> {
+        let mut list: Vec<Arc<Access>> = Vec::new();
+        for way in ways::ways(repository, self.transport().settings())? {
+            let serves = match wanted {
+                Wanted::Tag => way.serves.tags,
+                Wanted::Manifest => way.serves.digests,
+                Wanted::Blob => true,
+                Wanted::Upload => !way.is_mirror,
+            };
+            if !serves {
+                continue;
+            }
+            let mut candidates = self.accesses_at(&way, keyring, wanted.actions());
+            if wanted == Wanted::Blob && !way.serves.digests {
+                candidates.retain(|access| access.has_worked());
+            }
+            candidates.sort_by_key(|candidate| !candidate.has_worked());
+            list.extend(candidates);
+        }
+        if wanted == Wanted::Blob {
+            list.sort_by_key(|access| !access.has_worked());
+        }
+        Ok(Accesses { repository: repository.clone(), list })
+    }
+
+    fn accesses_at(&self, way: &Way, keyring: &Keyring, actions: Actions) -> Vec<Arc<Access>> {
+        let key = |credential| AccessKey {
+            repository: way.repository.clone(),
+            endpoint: way.endpoint.clone(),
+            actions,
+            credential,
         };
-        let key = |credential| AccessKey { repository: repository.clone(), actions, credential };
         // What is kept here is whole after each statement, so a panic elsewhere has left nothing half done.
         let mut accesses = self.inner.accesses.lock().unwrap_or_else(PoisonError::into_inner);
         let mut access = |key: AccessKey, entry: Option<&Entry>| {
-            let new = || Arc::new(Access::new(key.clone(), endpoint.clone(), entry));
+            let new = || Arc::new(Access::new(key.clone(), way.clone(), entry));
             Arc::clone(accesses.entry(key.clone()).or_insert_with(new))
         };
-        let entries = keyring.lookup(repository);
+        let entries = keyring.lookup(&way.repository);
         if entries.is_empty() {
             return vec![access(key(None), None)];
         }
@@ -120,7 +159,6 @@ impl Registry {
                 candidates.push(candidate);
             }
         }
-        candidates.sort_by_key(|candidate| !candidate.has_worked());
         candidates
     }
 }

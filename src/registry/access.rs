@@ -16,6 +16,7 @@ use super::error::{Answer, PullError};
 use super::secret::Secret;
 use super::token::{self, Token, TokenRequest, basic_value};
 use super::transport::Transport;
+use super::ways::Way;
 use crate::image::Repository;
 
 /// What is to be done with a repository.
@@ -29,6 +30,7 @@ pub(super) enum Actions {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AccessKey {
     pub(super) repository: Repository,
+    pub(super) endpoint: Endpoint,
     pub(super) actions: Actions,
     pub(super) credential: Option<Credential>,
 }
@@ -37,7 +39,7 @@ pub(super) struct AccessKey {
 #[derive(Debug)]
 pub(super) struct Access {
     key: AccessKey,
-    endpoint: Endpoint,
+    way: Way,
     /// Where the credential came from, in words; none for anonymous access.
     label: Option<String>,
     /// Held while a token is fetched, so that all requests that need it wait for the one.
@@ -72,19 +74,24 @@ pub(super) struct Ticket {
 }
 
 impl Access {
-    pub(super) fn new(key: AccessKey, endpoint: Endpoint, entry: Option<&Entry>) -> Self {
+    pub(super) fn new(key: AccessKey, way: Way, entry: Option<&Entry>) -> Self {
         let authorization = match &key.credential {
             Some(Credential::RegistryToken(token)) => Authorization::Given(token.clone()),
             _ => Authorization::Unknown,
         };
         let state = Mutex::new(State { generation: 0, authorization });
         let label = entry.map(ToString::to_string);
-        Self { key, endpoint, label, state, worked: AtomicBool::new(false) }
+        Self { key, way, label, state, worked: AtomicBool::new(false) }
     }
 
     /// Where the repository is asked.
     pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.way.endpoint
+    }
+
+    /// The place, and what is known of it.
+    pub(super) fn way(&self) -> &Way {
+        &self.way
     }
 
     pub(super) fn repository(&self) -> &Repository {
@@ -190,6 +197,8 @@ impl Access {
             credential,
             label: self.label.as_deref(),
             challenge: &challenge,
+            in_the_clear: self.way.endpoint.base().scheme() == "http",
+            is_mirror: self.way.is_mirror,
         };
         let token = token::fetch(transport, &request).await?;
         state.authorization = Authorization::Bearer(token, challenge);

@@ -221,6 +221,21 @@ pub enum PullError {
         #[source]
         source: Cause,
     },
+    /// The person's own configuration forbids it.
+    #[error("{repository} is blocked by the configuration of registries")]
+    Blocked {
+        /// The repository.
+        repository: Repository,
+    },
+    /// Neither a mirror nor the registry gave it.
+    #[error("no mirror gave it ({mirrors}), nor the registry itself")]
+    AfterMirrors {
+        /// What each mirror said, in a few words.
+        mirrors: String,
+        /// What the registry itself said.
+        #[source]
+        origin: Box<PullError>,
+    },
     /// The name of the repository cannot be turned into an address.
     #[error("{repository} is not the address of a repository")]
     Address {
@@ -282,6 +297,36 @@ struct Tried<'a>(&'a [String]);
 struct Wait(Option<Duration>);
 
 impl PullError {
+    /// What the registry itself said, whatever its mirrors did.
+    #[must_use]
+    pub fn at_origin(&self) -> &Self {
+        match self {
+            Self::AfterMirrors { origin, .. } => origin.at_origin(),
+            other => other,
+        }
+    }
+
+    /// Joins what mirrors said before. That something is not there stays what it is: it is asked for by many.
+    pub(super) fn after_mirrors(mut self, mirrors: &[String]) -> Self {
+        if mirrors.is_empty() {
+            return self;
+        }
+        let words = mirrors.join("; ");
+        if let Self::NotFound { answer, .. } = &mut self {
+            answer.text = one_line(&format!("{} (mirrors: {words})", answer.text));
+            return self;
+        }
+        Self::AfterMirrors { mirrors: words, origin: Box::new(self) }
+    }
+
+    /// Whether no connection came about at all.
+    pub(super) fn is_no_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect { .. } | Self::Tls { .. } | Self::UnknownIssuer { .. } | Self::PlainHttp { .. }
+        )
+    }
+
     /// Whether another credential might do better.
     pub(super) fn may_be_the_credential(&self) -> bool {
         match self {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::secret::Secret;
-use crate::network::Network;
+use crate::network::{Identity, Network, Route};
 
 /// Everything about the transport that a person or a test may want otherwise.
 #[derive(Clone, Debug)]
@@ -12,6 +12,10 @@ pub struct Settings {
     pub extra_roots: Option<Vec<u8>>,
     /// Registries (`host` or `host:port`) that may be spoken to without TLS.
     pub plain_http: Vec<String>,
+    /// How some repositories are asked otherwise than by their name.
+    pub routes: Vec<Route>,
+    /// A certificate for registries that ask for one.
+    pub identity: Option<Identity>,
     /// Proxies; none are used unless named here.
     pub proxy: ProxySettings,
     /// Longest wait for a connection.
@@ -68,6 +72,8 @@ impl Default for Settings {
         Self {
             extra_roots: None,
             plain_http: Vec::new(),
+            routes: Vec::new(),
+            identity: None,
             proxy: ProxySettings::default(),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
@@ -86,8 +92,10 @@ impl Settings {
     /// Reaches registries as a person's network asks for it.
     #[must_use]
     pub fn of(network: &Network) -> Self {
-        let Network { authorities, plain_http } = network.clone();
-        Self { extra_roots: authorities.map(String::into_bytes), plain_http, ..Self::default() }
+        // Whose proxy and certificate it is to be, the one who runs it knows.
+        let Network { authorities, plain_http, routes, proxy: _, client_secret: _, host_aliases: _ } =
+            network.clone();
+        Self { extra_roots: authorities.map(String::into_bytes), plain_http, routes, ..Self::default() }
     }
 }
 

@@ -11,6 +11,7 @@ use super::challenge::{self, Challenge};
 use super::client::{self, SettingsError, tls_failure};
 use super::endpoint::{allows_plain, host_of};
 use super::error::{Answer, Cause, Part, PullError};
+use super::hosts::Hosts;
 use super::patience::{Patience, Setback, retry_after};
 use super::settings::Settings;
 use crate::image::Repository;
@@ -21,6 +22,8 @@ pub(crate) const ERROR_LIMIT: usize = 8 * 1024;
 const REDIRECT_LIMIT: usize = 5;
 /// How often one request may be challenged: for a token, and for a token with more rights.
 const CHALLENGE_ROUNDS: usize = 2;
+/// Longest wait for a mirror to begin its answer: there is another place to ask.
+const MIRROR_TIMEOUT: Duration = Duration::from_secs(15);
 /// Slower uploads than this are given up, in bytes a second.
 const SLOWEST_UPLOAD: u64 = 32 * 1024;
 
@@ -28,6 +31,7 @@ const SLOWEST_UPLOAD: u64 = 32 * 1024;
 #[derive(Debug)]
 pub(super) struct Transport {
     client: reqwest::Client,
+    hosts: Hosts,
     settings: Settings,
 }
 
@@ -83,20 +87,27 @@ pub(super) struct Capped {
 
 impl Transport {
     pub(super) fn new(settings: Settings) -> Result<Self, SettingsError> {
-        Ok(Self { client: client::build(&settings)?, settings })
+        Ok(Self { client: client::build(&settings)?, hosts: Hosts::of(&settings)?, settings })
     }
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    pub(super) fn client(&self) -> &reqwest::Client {
-        &self.client
+    /// The client for an address: some hosts have certificates of their own.
+    pub(super) fn client(&self, url: &Url) -> &reqwest::Client {
+        self.hosts.client(url).unwrap_or(&self.client)
+    }
+
+    /// How often a reading request is tried. A mirror is passed over at once.
+    fn patience(&self, access: &Access) -> Patience {
+        if access.way().is_mirror { Patience::none() } else { Patience::of(&self.settings) }
     }
 
     /// Sends a request until it succeeds or there is no more point in it. Only reading requests are repeated.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Reply, PullError> {
-        let mut patience = if reads(&request.method) { Patience::of(&self.settings) } else { Patience::none() };
+        let reads = reads(&request.method);
+        let mut patience = if reads { self.patience(request.access) } else { Patience::none() };
         loop {
             match self.attempt(request).await {
                 Ok(reply) => {
@@ -110,7 +121,7 @@ impl Transport {
 
     /// Sends a reading request and reads the whole answer, which has at most so many bytes.
     pub(super) async fn read(&self, request: &Request<'_>, limit: usize) -> Result<Small, PullError> {
-        let mut patience = Patience::of(&self.settings);
+        let mut patience = self.patience(request.access);
         loop {
             match self.read_once(request, limit).await {
                 Ok(small) => {
@@ -145,7 +156,8 @@ impl Transport {
     ) -> Result<Reply, Setback> {
         let host = host_of(url);
         let place = Place { host: &host, repository, part };
-        let sent = self.client.get(url.clone()).headers(headers).header(ACCEPT_ENCODING, "identity").send();
+        let sent =
+            self.client(url).get(url.clone()).headers(headers).header(ACCEPT_ENCODING, "identity").send();
         let response = place.within(self.settings.answer_timeout, sent).await?;
         if response.status().is_success() {
             return Ok(Reply { response, host });
@@ -202,11 +214,17 @@ impl Transport {
         place: &Place<'_>,
     ) -> Result<Response, Setback> {
         let mut limit = self.settings.answer_timeout;
+        if request.access.way().is_mirror {
+            limit = limit.min(MIRROR_TIMEOUT);
+        }
         let mut http =
-            self.client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
+            self.client(url).request(request.method.clone(), url.clone()).headers(request.headers.clone());
+        let own = self.hosts.headers(url);
+        let is_told = own.contains_key(AUTHORIZATION);
+        http = http.headers(own);
         // Content is hashed as it comes, so nothing may be packed on the way.
         http = http.header(ACCEPT_ENCODING, "identity");
-        if let Some(header) = ticket.and_then(|ticket| ticket.header.clone()) {
+        if let Some(header) = ticket.filter(|_| !is_told).and_then(|ticket| ticket.header.clone()) {
             http = http.header(AUTHORIZATION, header);
         }
         let size = match &request.payload {

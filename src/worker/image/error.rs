@@ -92,6 +92,7 @@ fn pull_kind(error: &PullError) -> FailureKind {
         | PullError::Connect { .. }
         | PullError::Timeout { .. }
         | PullError::Broken { .. } => FailureKind::Unreachable,
-        PullError::Stopped { .. } => FailureKind::Other,
+        PullError::Stopped { .. } | PullError::Blocked { .. } => FailureKind::Other,
+        PullError::AfterMirrors { origin, .. } => pull_kind(origin),
     }
 }
