@@ -61,7 +61,7 @@ pub use pull::{Image, Layer, Resolved};
 pub use push::PushError;
 pub use reader::BlobReader;
 pub use secret::Secret;
-pub use settings::{ForeignLayers, ProxySettings, Rate, Settings};
+pub use settings::{ForeignLayers, PodError, ProxySettings, Rate, Settings};
 
 // What a mirror is spoken to with, too.
 pub(crate) use client::{build as build_client, tls_failure};

@@ -10,6 +10,7 @@ use super::detach::{self, DetachError};
 use super::image::ImageError;
 use super::input::InputError;
 use super::match_sbom::FileError;
+use super::network::AuthorityError;
 use super::rbac::RbacError;
 use super::reports::ReportError;
 use super::rules::RuleError;
@@ -22,6 +23,7 @@ use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
 use crate::database::DatabaseError;
 use crate::job::CleanUpError;
 use crate::mirror::MirrorError;
+use crate::network::TravelError;
 use crate::records::RecordError;
 use crate::registry::{FetchError, PullError};
 use crate::report::ignore::IgnoreError;
@@ -75,8 +77,9 @@ impl Explained {
 
     /// What helps against what a registry or the way to it said.
     fn hint_of_registry(self, error: Option<&PullError>) -> Self {
-        match error {
+        match error.map(PullError::at_origin) {
             Some(PullError::UnknownIssuer { .. }) => self.hint(AUTHORITY),
+            Some(PullError::Connect { .. } | PullError::Timeout { .. }) => self.hint(UNREACHED),
             Some(
                 PullError::Unauthorized { .. }
                 | PullError::NoCredential { .. }
@@ -212,6 +215,37 @@ impl From<LocalError> for Explained {
     }
 }
 
+impl From<AuthorityError> for Explained {
+    fn from(error: AuthorityError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            AuthorityError::NoConfigMap { namespace, .. } => {
+                explained.hint(format!("see which there are: kubectl get configmaps -n {namespace}"))
+            }
+            AuthorityError::NoKey { .. } => explained.hint("name one: configmap:[NAMESPACE/]NAME/KEY"),
+            AuthorityError::NoCluster(_) => explained,
+        }
+    }
+}
+
+impl From<TravelError> for Explained {
+    fn from(error: TravelError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            TravelError::Identity(_) => explained.hint(
+                "put both into a Secret in the namespaces of the pods, kubectl create secret tls NAME --cert FILE \
+                 --key FILE, and name that: --registry-client-secret NAME",
+            ),
+            TravelError::Header { .. } => {
+                explained.hint("take it out for scans: what pods show to registries is in pull secrets")
+            }
+            TravelError::TooLarge(_) => explained.hint(
+                "leave out the registries that no image is from, and certificates of authorities that none needs",
+            ),
+        }
+    }
+}
+
 impl From<AttachError> for Explained {
     fn from(error: AttachError) -> Self {
         let exit = if matches!(error, AttachError::Left(_)) { Exit::Interrupted } else { Exit::Error };
@@ -255,7 +289,7 @@ impl From<CacheError> for Explained {
 impl From<ImageError> for Explained {
     fn from(error: ImageError) -> Self {
         let explained = Self::of(&error);
-        match pull_error(&error) {
+        match pull_error(&error).map(PullError::at_origin) {
             Some(
                 PullError::Unauthorized { .. }
                 | PullError::NoCredential { .. }
@@ -372,6 +406,9 @@ const WRITE_JSON_2: &str = "with Trivy: trivy image --format cyclonedx IMAGE, or
 
 /// Against a certificate that nobody known has signed.
 const AUTHORITY: &str = "give the authority of its certificate: --registry-ca FILE";
+
+/// Against a registry that does not answer.
+const UNREACHED: &str = "if a proxy leads there: HTTPS_PROXY; if a mirror has it: --registry-config PATH";
 
 /// What the registry or the way to it said, somewhere among the causes.
 fn pull_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PullError> {

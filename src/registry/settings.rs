@@ -1,9 +1,10 @@
 //! How registries are spoken to: what is trusted, by which way, with how much patience.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::secret::Secret;
-use crate::network::{Identity, Network, Route};
+use crate::network::{CLIENT_FOLDER, Identity, Network, PROXY_FOLDER, Route, SecretKey};
 
 /// Everything about the transport that a person or a test may want otherwise.
 #[derive(Clone, Debug)]
@@ -96,6 +97,64 @@ impl Settings {
         let Network { authorities, plain_http, routes, proxy: _, client_secret: _, host_aliases: _ } =
             network.clone();
         Self { extra_roots: authorities.map(String::into_bytes), plain_http, routes, ..Self::default() }
+    }
+}
+
+/// Why a pod cannot reach registries as it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum PodError {
+    /// A file of a mounted Secret cannot be read.
+    #[error("{what} cannot be read from secret {secret:?}")]
+    Unread {
+        /// What is in it.
+        what: &'static str,
+        /// The Secret.
+        secret: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The address of the proxy is no text.
+    #[error("the address of the proxy in secret {0:?} is no text")]
+    NoText(String),
+}
+
+impl Settings {
+    /// The same in a pod, where Secrets are mounted that hold the certificate for registries and the address of the proxy.
+    /// `read` gives the content of a file.
+    pub fn in_pod(
+        mut self,
+        network: &Network,
+        read: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
+    ) -> Result<Self, PodError> {
+        let file = |folder: &str, key: &str, what, secret: &str| {
+            let secret = secret.to_owned();
+            read(&Path::new(folder).join(key)).map_err(|source| PodError::Unread { what, secret, source })
+        };
+        if let Some(secret) = &network.client_secret {
+            self.identity = Some(Identity {
+                certificates: file(CLIENT_FOLDER, "tls.crt", "the client certificate", secret)?,
+                key: file(CLIENT_FOLDER, "tls.key", "the key of the client certificate", secret)?,
+            });
+        }
+        let Some(proxy) = &network.proxy else { return Ok(self) };
+        let address = match (&proxy.address, &proxy.secret) {
+            (_, Some(SecretKey { name, key })) => {
+                let bytes = file(PROXY_FOLDER, key, "the address of the proxy", name)?;
+                let text = String::from_utf8(bytes).map_err(|_| PodError::NoText(name.clone()))?;
+                Some(Secret::new(text.trim()))
+            }
+            (Some(address), None) => Some(Secret::new(address.as_str())),
+            (None, None) => None,
+        };
+        if let Some(address) = address {
+            self.proxy.https = Some(address.clone());
+            self.proxy.http = Some(address);
+        }
+        if let Some(except) = &proxy.except {
+            self.proxy.except = Some(except.clone());
+        }
+        Ok(self)
     }
 }
 

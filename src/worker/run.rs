@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::image::{ImageError, ImageReader, ReadImage};
 use crate::VERSION;
 use crate::image::registered::Registered;
-use crate::registry::{Format, Keyring, ProxySettings, Registry, Settings, SettingsError};
+use crate::registry::{Format, Keyring, PodError, ProxySettings, Registry, Settings, SettingsError};
 use crate::wire::{
     Document, DocumentName, Failure, FailureKind, MAX_IMAGES, Outcome, PullSecret, SendError, Sender, Task,
 };
@@ -33,6 +33,9 @@ pub enum RunError {
     /// The transport cannot be set up.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// A Secret that it was told of cannot be used.
+    #[error(transparent)]
+    Pod(#[from] PodError),
     /// The kubelet ends the pod.
     #[error("told to stop before all images were read")]
     Stopped,
@@ -82,10 +85,8 @@ pub async fn run<W: Write + Send + 'static>(
         return Err(RunError::TooMany(task.images.len()));
     }
     let deadline = Instant::now() + time_left(&task);
-    let registry = Registry::new(Settings {
-        proxy: ProxySettings::from_variables(&variable),
-        ..Settings::of(&task.network)
-    })?;
+    let settings = Settings { proxy: ProxySettings::from_variables(&variable), ..Settings::of(&task.network) };
+    let registry = Registry::new(settings.in_pod(&task.network, &small_file)?)?;
     let mut reader = ImageReader::new(registry, keyring(&task.pull_secrets), memory, task.may_ask_for_memory);
     let sender = Arc::new(Mutex::new(Sender::new(out, task.scan.clone(), task.log_budget)));
     let count = u32::try_from(task.images.len()).unwrap_or(u32::MAX);
@@ -183,6 +184,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn failure(error: &ImageError, registry: Vec<Registered>) -> Failure {
     Failure { kind: error.kind(), reason: error.in_words(), registry }
+}
+
+/// A file of a mounted Secret.
+fn small_file(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    if std::fs::metadata(path)?.len() > MAX_SECRET {
+        return Err(std::io::Error::other("it is larger than a Secret can be"));
+    }
+    std::fs::read(path)
 }
 
 /// Reads the mounted pull secrets in their order.
