@@ -17,6 +17,10 @@ mod fetch;
 mod http;
 #[path = "registry/index.rs"]
 mod index;
+#[path = "registry/mirrors.rs"]
+mod mirrors;
+#[path = "registry/proxy.rs"]
+mod proxy;
 #[path = "registry/real.rs"]
 mod real;
 #[path = "registry/tokens.rs"]

@@ -79,6 +79,7 @@ impl Explained {
     fn hint_of_registry(self, error: Option<&PullError>) -> Self {
         match error.map(PullError::at_origin) {
             Some(PullError::UnknownIssuer { .. }) => self.hint(AUTHORITY),
+            Some(PullError::ClientCertificate { .. }) => self.hint(CLIENT_CERTIFICATE),
             Some(PullError::Connect { .. } | PullError::Timeout { .. }) => self.hint(UNREACHED),
             Some(
                 PullError::Unauthorized { .. }
@@ -406,6 +407,10 @@ const WRITE_JSON_2: &str = "with Trivy: trivy image --format cyclonedx IMAGE, or
 
 /// Against a certificate that nobody known has signed.
 const AUTHORITY: &str = "give the authority of its certificate: --registry-ca FILE";
+
+/// Against a registry that wants to know who is asking by a certificate.
+const CLIENT_CERTIFICATE: &str =
+    "name certificate and key in a hosts.toml, client = [[\"FILE\", \"FILE\"]]: --registry-config PATH";
 
 /// Against a registry that does not answer.
 const UNREACHED: &str = "if a proxy leads there: HTTPS_PROXY; if a mirror has it: --registry-config PATH";

@@ -168,6 +168,17 @@ pub enum PullError {
         /// The repository.
         repository: Repository,
     },
+    /// The host wants a certificate of the client, and was shown none, or one that it does not know.
+    #[error("{host} takes only clients with a certificate that it knows, for {repository}")]
+    ClientCertificate {
+        /// The host.
+        host: String,
+        /// The repository.
+        repository: Repository,
+        /// What the TLS library says.
+        #[source]
+        source: Cause,
+    },
     /// No encrypted connection came about for another reason.
     #[error("no TLS connection to {host} for {repository}")]
     Tls {

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
@@ -19,6 +20,7 @@ use super::error::{Answer, Part, PullError};
 use super::manifest::{Descriptor, ManifestError, References};
 use super::pull::{INDEX_DEPTH, RawManifest, Reader, name_of};
 use super::scanner_image::BuiltImage;
+use super::settings::Settings;
 use super::transport::{Payload, Place, Request};
 use super::ways::Wanted;
 use crate::image::{Digest, Reference};
@@ -215,16 +217,10 @@ impl Writer<'_> {
             Err(PullError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
-        let settings = self.registry.transport().settings();
-        let mut pause = settings.backoff;
-        let mut attempt = 1;
+        let mut repeats = Repeats::of(self.registry.transport().settings());
         loop {
             match self.upload(digest, content.clone(), &part).await {
-                Err(error) if attempt < settings.attempts && may_pass(&error) => {
-                    tokio::time::sleep(pause).await;
-                    attempt += 1;
-                    pause = pause.saturating_mul(2);
-                }
+                Err(error) => repeats.wait_after(error).await?,
                 done => return done,
             }
         }
@@ -258,7 +254,15 @@ impl Writer<'_> {
             headers.insert(CONTENT_TYPE, media_type);
         }
         let url = self.access.endpoint().manifest(name);
-        self.send(Method::PUT, url, headers, Payload::Bytes(bytes.clone()), &part).await.map(|_| ())
+        // What is put in the same place a second time is the same.
+        let mut repeats = Repeats::of(self.registry.transport().settings());
+        loop {
+            let content = Payload::Bytes(bytes.clone());
+            match self.send(Method::PUT, url.clone(), headers.clone(), content, &part).await {
+                Err(error) => repeats.wait_after(error).await?,
+                Ok(_) => return Ok(()),
+            }
+        }
     }
 
     async fn send(
@@ -272,6 +276,29 @@ impl Writer<'_> {
         let request = Request { method, url, headers, payload, access: self.access, part: part.clone() };
         let reply = self.registry.transport().send(&request).await?;
         Ok(reply.response.headers().clone())
+    }
+}
+
+/// How often something is sent once more.
+struct Repeats {
+    left: u32,
+    pause: Duration,
+}
+
+impl Repeats {
+    fn of(settings: &Settings) -> Self {
+        Self { left: settings.attempts.saturating_sub(1), pause: settings.backoff }
+    }
+
+    /// Waits before the next time, or gives the error back if there is to be none.
+    async fn wait_after(&mut self, error: PullError) -> Result<(), PullError> {
+        if self.left == 0 || !may_pass(&error) {
+            return Err(error);
+        }
+        self.left -= 1;
+        tokio::time::sleep(self.pause).await;
+        self.pause = self.pause.saturating_mul(2);
+        Ok(())
     }
 }
 

@@ -323,12 +323,28 @@ impl Place<'_> {
             Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
                 return Setback::from(PullError::PlainHttp { host, repository });
             }
+            Some(rustls::Error::AlertReceived(_)) | None if is_about_client(&Cause::of(error)) => {
+                let source = Cause::of(error);
+                return Setback::from(PullError::ClientCertificate { host, repository, source });
+            }
             Some(failure) => {
                 return Setback::from(PullError::Tls { host, repository, source: Cause::of(failure) });
             }
             None => {}
         }
         let source = Cause::of(error);
+        // All that the client says of a proxy's answer; the text is fixed by tests against a real one.
+        let said = source.to_string();
+        if said.contains("tunnel error: proxy authorization required") {
+            let source = Cause::saying(
+                "the proxy wants a user and a password, or others (407 Proxy Authentication Required)",
+            );
+            return Setback::from(PullError::Connect { host, repository, source });
+        }
+        if said.contains("tunnel error: unsuccessful") {
+            let source = Cause::saying("the proxy does not let it through");
+            return Setback::from(PullError::Connect { host, repository, source });
+        }
         let error = if error.is_connect() {
             PullError::Connect { host, repository, source }
         } else if error.is_timeout() {
@@ -395,6 +411,15 @@ pub(super) async fn read_capped(
         Ok(Err(error)) => Err(place.network(&error)),
         Err(_) => Err(Setback::passing(place.timeout())),
     }
+}
+
+/// Whether a server hung up over the client's certificate. By TLS 1.3 that comes with the first answer, where HTTP/2 keeps
+/// only the words of it.
+fn is_about_client(cause: &Cause) -> bool {
+    let said = cause.to_string();
+    let alerts =
+        ["CertificateRequired", "BadCertificate", "UnknownCA", "CertificateUnknown", "UnsupportedCertificate"];
+    said.split_once("received fatal alert: ").is_some_and(|(_, alert)| alerts.contains(&alert.trim()))
 }
 
 /// Requests that change nothing may be repeated and redirected.

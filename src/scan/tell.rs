@@ -56,6 +56,11 @@ pub(super) fn advice(with: &Coordination<'_>, end: &GroupEnd) -> Vec<String> {
             "if pods reach registries by a proxy: --registry-proxy URL; if a mirror has the images: --registry-config PATH",
         );
     }
+    let is_about_client =
+        |failure: &Failure| failure.reason.contains(" takes only clients with a certificate that it knows");
+    if end.images.iter().any(|image| image_failed(image).is_some_and(is_about_client)) {
+        advice.push("give pods a certificate for it, by a Secret of type kubernetes.io/tls: --registry-client-secret NAME");
+    }
     let plain = end.images.iter().filter_map(image_failed).find_map(plain_host);
     let plain = plain.map(|host| format!("if that is meant: --plain-http-registry {host}"));
     advice.into_iter().map(ToOwned::to_owned).chain(plain).collect()

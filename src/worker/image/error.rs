@@ -75,6 +75,7 @@ fn pull_kind(error: &PullError) -> FailureKind {
         PullError::Unauthorized { .. }
         | PullError::NoCredential { .. }
         | PullError::UnknownChallenge { .. }
+        | PullError::ClientCertificate { .. }
         | PullError::TokenService { .. } => FailureKind::Unauthorized,
         PullError::NotFound { .. } => FailureKind::Gone,
         PullError::Manifest { .. } | PullError::ForeignLayer { .. } | PullError::Address { .. } => {
