@@ -8,6 +8,8 @@ mod admission;
 mod advisories;
 mod bad_input;
 mod cache;
+#[path = "../registry/certificates.rs"]
+mod certificates;
 mod connection;
 mod detached;
 mod doctor;
@@ -19,6 +21,7 @@ mod jobs;
 mod loss;
 mod mounts;
 mod namespace;
+mod network;
 mod nodes;
 mod plan;
 mod plugin;
