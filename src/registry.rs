@@ -23,6 +23,7 @@ mod credentials;
 mod elf;
 mod endpoint;
 mod error;
+mod explanation;
 mod fetch;
 pub mod layout;
 mod manifest;
@@ -43,15 +44,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use access::{Access, AccessKey, Actions};
 use endpoint::Endpoint;
+use explanation::Recorder;
 use transport::Transport;
 
 pub use artifact::{Artifact, ArtifactLayer, ArtifactManifest, FetchedArtifact, FetchedLayer};
 pub use blob::Blob;
 pub use client::SettingsError;
 pub use config::{History, ImageConfig, RootFs, RunConfig};
-pub use credentials::{BrokenEntry, BrokenReason, Credential, Entry, Format, Keyring, LoginError};
+pub use credentials::{BrokenEntry, BrokenReason, Credential, Entry, Format, Keyring, LoginError, Mismatch};
 pub use elf::ElfError;
 pub use error::{Answer, Cause, Part, PullError, TokenError};
+pub use explanation::{EXPLANATION_VERSION, EntryMismatch, EntrySeen, Exchange, Explanation, Verdict};
 pub use fetch::FetchError;
 pub use manifest::{Descriptor, Manifest, ManifestError};
 pub use pull::{Image, Layer, Resolved};
@@ -87,12 +90,20 @@ struct Inner {
 impl Registry {
     /// Sets up the transport. Connects to nothing.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
-        let transport = Transport::new(settings)?;
+        Self::with_recorder(settings, Recorder::default())
+    }
+
+    fn with_recorder(settings: Settings, recorder: Recorder) -> Result<Self, SettingsError> {
+        let transport = Transport::new(settings, recorder)?;
         Ok(Self { inner: Arc::new(Inner { transport, accesses: Mutex::default() }) })
     }
 
     fn transport(&self) -> &Transport {
         &self.inner.transport
+    }
+
+    fn recorder(&self) -> &Recorder {
+        self.inner.transport.recorder()
     }
 
     /// The credentials to try at a repository: one that has worked before, then the others in the keyring's order.

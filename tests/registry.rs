@@ -9,6 +9,8 @@ mod certificates;
 mod command;
 #[path = "registry/database.rs"]
 mod database;
+#[path = "registry/explanation.rs"]
+mod explanation;
 #[path = "registry/fault.rs"]
 mod fault;
 #[path = "registry/fetch.rs"]

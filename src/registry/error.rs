@@ -303,9 +303,7 @@ impl Answer {
     pub(crate) fn new(status: u16, body: &[u8], secrets: &[String]) -> Self {
         let text = String::from_utf8_lossy(body);
         let mut text = spoken(&text).unwrap_or_else(|| text.into_owned());
-        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-            text = text.replace(secret.as_str(), "(secret)");
-        }
+        text = without(&text, secrets);
         Self { status, text: one_line(&text) }
     }
 }
@@ -330,8 +328,17 @@ fn spoken(body: &str) -> Option<String> {
     ["error_description", "details", "message", "error"].iter().find_map(|key| words(&json[*key]))
 }
 
+/// The text with every secret in it struck out.
+pub(super) fn without(text: &str, secrets: &[String]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret.as_str(), "(secret)");
+    }
+    text
+}
+
 /// At most [`EXCERPT_LIMIT`] characters on one line, none of which moves a terminal's cursor or hides text.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let mut line = String::new();
     let mut count = 0_usize;
     for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {

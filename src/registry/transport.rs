@@ -6,13 +6,15 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::access::{Access, Ticket};
+use super::access::{Access, Ticket, bearer};
 use super::challenge::{self, Challenge};
 use super::client::{self, SettingsError, tls_failure};
 use super::endpoint::{allows_plain, host_of};
 use super::error::{Answer, Cause, Part, PullError};
+use super::explanation::{Exchange, Recorder, in_words};
 use super::patience::{Patience, Setback, retry_after};
 use super::settings::Settings;
+use super::token::{self, Token};
 use crate::image::Repository;
 
 /// Most of an error's body that is read, in bytes.
@@ -21,6 +23,8 @@ pub(crate) const ERROR_LIMIT: usize = 8 * 1024;
 const REDIRECT_LIMIT: usize = 5;
 /// How often one request may be challenged: for a token, and for a token with more rights.
 const CHALLENGE_ROUNDS: usize = 2;
+/// What was shown where nothing was.
+pub(super) const NOTHING: &str = "nothing";
 /// Slower uploads than this are given up, in bytes a second.
 const SLOWEST_UPLOAD: u64 = 32 * 1024;
 
@@ -29,6 +33,7 @@ const SLOWEST_UPLOAD: u64 = 32 * 1024;
 pub(super) struct Transport {
     client: reqwest::Client,
     settings: Settings,
+    recorder: Recorder,
 }
 
 /// One request to a registry.
@@ -73,6 +78,12 @@ pub(super) struct Place<'a> {
     pub(super) part: &'a Part,
 }
 
+/// What another host than the registry has let us in with.
+struct Visit {
+    at: Url,
+    token: Token,
+}
+
 /// A body of which no more than a limit was read.
 #[derive(Default)]
 pub(super) struct Capped {
@@ -82,8 +93,12 @@ pub(super) struct Capped {
 }
 
 impl Transport {
-    pub(super) fn new(settings: Settings) -> Result<Self, SettingsError> {
-        Ok(Self { client: client::build(&settings)?, settings })
+    pub(super) fn new(settings: Settings, recorder: Recorder) -> Result<Self, SettingsError> {
+        Ok(Self { client: client::build(&settings)?, settings, recorder })
+    }
+
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -161,12 +176,31 @@ impl Transport {
         let mut url = request.url.clone();
         let mut redirects = 0;
         let mut answered: Vec<Vec<Challenge>> = Vec::new();
+        // The token of a host that was redirected to.
+        let mut visit: Option<Visit> = None;
         loop {
             let at_home = request.access.endpoint().is_origin_of(&url);
             let ticket = if at_home { Some(request.access.ticket(self).await?) } else { None };
+            let visitor = visit.as_ref().filter(|visit| !at_home && visit.at.origin() == url.origin());
+            let header = match (&ticket, visitor) {
+                (Some(ticket), _) => ticket.header.clone(),
+                (None, visitor) => visitor.and_then(|visit| bearer(&visit.token.value)),
+            };
             let host = host_of(&url);
             let place = Place { host: &host, repository: request.access.repository(), part: &request.part };
-            let response = self.exchange(request, &url, ticket.as_ref(), &place).await?;
+            let exchanged = self.exchange(request, &url, header, &place).await;
+            let secrets = || ticket.as_ref().map_or_else(|| request.access.secrets(), |t| t.secrets.clone());
+            let shown = match (&ticket, visitor) {
+                (Some(ticket), _) => ticket.shown.as_str(),
+                (None, Some(_)) => "an anonymous token",
+                (None, None) => NOTHING,
+            };
+            self.recorder.note(secrets, || Exchange {
+                request: format!("{} {}", request.method, address(&url)),
+                shown: shown.to_owned(),
+                answer: exchanged.as_ref().map_or_else(|setback| in_words(&*setback.error), answer_in_words),
+            });
+            let response = exchanged?;
             let status = response.status();
             if status.is_success() {
                 return Ok(Reply { response, host });
@@ -179,15 +213,26 @@ impl Transport {
                 url = self.redirected(&url, response.headers(), &place)?;
                 continue;
             }
-            if let (StatusCode::UNAUTHORIZED, Some(ticket)) = (status, &ticket) {
+            if status == StatusCode::UNAUTHORIZED {
                 let headers = response.headers().get_all(WWW_AUTHENTICATE);
                 let challenges = challenge::parse(headers.iter().map(HeaderValue::as_bytes));
                 let known = essence(&challenges);
-                if answered.len() < CHALLENGE_ROUNDS && !answered.contains(&known) {
+                if let Some(ticket) = &ticket
+                    && answered.len() < CHALLENGE_ROUNDS
+                    && !answered.contains(&known)
+                {
                     answered.push(known);
                     if request.access.answer(self, &challenges, ticket).await? {
                         continue;
                     }
+                }
+                // Credentials are for the registry alone, but everybody may have a token for what everybody may read.
+                if ticket.is_none()
+                    && visit.is_none()
+                    && let Some(token) = token::fetch_anonymous(self, place.repository, &challenges).await?
+                {
+                    visit = Some(Visit { at: url.clone(), token });
+                    continue;
                 }
             }
             return Err(self.setback(request, ticket.as_ref(), response, &place).await);
@@ -198,7 +243,7 @@ impl Transport {
         &self,
         request: &Request<'_>,
         url: &Url,
-        ticket: Option<&Ticket>,
+        authorization: Option<HeaderValue>,
         place: &Place<'_>,
     ) -> Result<Response, Setback> {
         let mut limit = self.settings.answer_timeout;
@@ -206,7 +251,7 @@ impl Transport {
             self.client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
         // Content is hashed as it comes, so nothing may be packed on the way.
         http = http.header(ACCEPT_ENCODING, "identity");
-        if let Some(header) = ticket.and_then(|ticket| ticket.header.clone()) {
+        if let Some(header) = authorization {
             http = http.header(AUTHORIZATION, header);
         }
         let size = match &request.payload {
@@ -342,6 +387,25 @@ impl Place<'_> {
     }
 }
 
+/// An address without its query, which may hold a signature.
+pub(super) fn address(url: &Url) -> String {
+    format!("{}://{}{}", url.scheme(), host_of(url), url.path())
+}
+
+/// A status, and the challenges or the place that come with it.
+pub(super) fn answer_in_words(response: &Response) -> String {
+    let headers = response.headers();
+    let mut words = Answer::new(response.status().as_u16(), b"", &[]).to_string();
+    for challenge in challenge::parse(headers.get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes)) {
+        words = format!("{words}; {challenge}");
+    }
+    let to = headers.get(LOCATION).and_then(|value| response.url().join(value.to_str().ok()?).ok());
+    if let Some(to) = to.filter(|_| response.status().is_redirection()) {
+        words = format!("{words}; go to {}", host_of(&to));
+    }
+    words
+}
+
 /// Whether a status is likely to pass: 429 and what gateways and overloaded servers say.
 pub(super) fn setback_of_status(
     headers: &HeaderMap,
@@ -400,7 +464,8 @@ mod tests {
 
     fn redirected(from: &str, to: &str, plain_http: &[&str]) -> Result<Url, Setback> {
         let plain_http = plain_http.iter().map(|&host| host.to_owned()).collect();
-        let transport = Transport::new(Settings { plain_http, ..Settings::default() }).expect("set up");
+        let transport = Transport::new(Settings { plain_http, ..Settings::default() }, Recorder::default())
+            .expect("set up");
         let repository = Repository { registry: "a.test".to_owned(), path: "a".to_owned() };
         let place = Place { host: "a.test", repository: &repository, part: &Part::token() };
         let mut headers = HeaderMap::new();
