@@ -7,6 +7,8 @@ mod artifact;
 mod certificates;
 #[path = "registry/command.rs"]
 mod command;
+#[path = "registry/crash.rs"]
+mod crash;
 #[path = "registry/database.rs"]
 mod database;
 #[path = "registry/explanation.rs"]
