@@ -21,6 +21,8 @@ mod fetch;
 mod http;
 #[path = "registry/index.rs"]
 mod index;
+#[path = "registry/many.rs"]
+mod many;
 #[path = "registry/real.rs"]
 mod real;
 #[path = "registry/tokens.rs"]
