@@ -21,10 +21,14 @@ mod fetch;
 mod http;
 #[path = "registry/index.rs"]
 mod index;
+#[path = "registry/long.rs"]
+mod long;
 #[path = "registry/many.rs"]
 mod many;
 #[path = "registry/real.rs"]
 mod real;
+#[path = "registry/scanner.rs"]
+mod scanner;
 #[path = "registry/tokens.rs"]
 mod tokens;
 

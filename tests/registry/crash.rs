@@ -2,11 +2,12 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::json;
 
 use super::http::{Response, Server};
+use super::scanner::{scanner, task};
 
 /// Starts the scanner on a registry that never answers, and kills it as a fault of its own would.
 async fn crashed(signal: &str) -> (std::process::ExitStatus, tempfile::TempDir) {
@@ -19,20 +20,10 @@ async fn crashed(signal: &str) -> (std::process::ExitStatus, tempfile::TempDir) 
     let folder = tempfile::tempdir().expect("a folder");
     let secret = json!({"auths": {silent.host(): {"username": "puller", "password": "hunter2"}}});
     std::fs::write(folder.path().join(".dockerconfigjson"), secret.to_string()).expect("written");
-    let task = json!({
-        "scan": "0123456789", "documents": ["sbom", "config"], "timeout_seconds": 60, "ends_at": u64::MAX,
-        "log_budget": 1 << 20, "may_ask_for_memory": false, "network": {"plain_http": [silent.host()]},
-        "pull_secrets": [{"name": "pull", "folder": folder.path()}],
-        "images": [{"reference": format!("{}/a:1", silent.host()), "wanted": "reference", "platform": null}],
-    });
+    let task = task(&silent.host(), "a:1", &json!([{"name": "pull", "folder": folder.path()}]));
     // Cores as large as they like, and of anybody: the shell becomes the scanner.
-    let mut scanner = Command::new("sh")
-        .args(["-c", "ulimit -c unlimited && exec \"$0\" run", env!("CARGO_BIN_EXE_clarity-scan")])
-        .env("CLARITY_TASK", task.to_string())
-        .current_dir(folder.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    let arguments = ["-c", "ulimit -c unlimited && exec \"$0\" run", env!("CARGO_BIN_EXE_clarity-scan")];
+    let mut scanner = scanner(Command::new("sh").args(arguments).current_dir(folder.path()), &task);
     let mut lines = BufReader::new(scanner.stdout.take().expect("piped")).lines();
     lines.next().expect("a frame").expect("text");
     tokio::task::spawn_blocking({
