@@ -23,7 +23,7 @@ pub use policies::restriction;
 pub use problem::Problem;
 pub use seen::{Heard, JobState, SeenJob, SeenScan, hear, mark_stopped, seen_scans};
 pub use spec::{
-    Distrust, JobSettings, PodTask, User, desired_job, host_aliases, network_mounts, network_volumes,
+    Distrust, JobSettings, PodTask, Purpose, User, desired_job, host_aliases, network_mounts, network_volumes,
 };
 
 /// Name of the container that reads images.

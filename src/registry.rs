@@ -15,6 +15,7 @@
 //! ```
 
 mod access;
+mod answer;
 mod artifact;
 mod blob;
 mod challenge;
@@ -24,12 +25,14 @@ mod credentials;
 mod elf;
 mod endpoint;
 mod error;
+mod explanation;
 mod fetch;
 mod hosts;
 pub mod layout;
 mod manifest;
 mod pace;
 mod patience;
+mod place;
 mod platform;
 mod pull;
 mod push;
@@ -45,6 +48,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use access::{Access, AccessKey, Actions};
+use explanation::Recorder;
 use transport::Transport;
 use ways::{Accesses, Resting, Wanted, Way};
 
@@ -52,9 +56,10 @@ pub use artifact::{Artifact, ArtifactLayer, ArtifactManifest, FetchedArtifact, F
 pub use blob::Blob;
 pub use client::SettingsError;
 pub use config::{History, ImageConfig, RootFs, RunConfig};
-pub use credentials::{BrokenEntry, BrokenReason, Credential, Entry, Format, Keyring, LoginError};
+pub use credentials::{BrokenEntry, BrokenReason, Credential, Entry, Format, Keyring, LoginError, Mismatch};
 pub use elf::ElfError;
 pub use error::{Answer, Cause, Part, PullError, TokenError};
+pub use explanation::{EXPLANATION_VERSION, EntryMismatch, EntrySeen, Exchange, Explanation, Verdict};
 pub use fetch::FetchError;
 pub use manifest::{Descriptor, Manifest, ManifestError};
 pub use pull::{Image, Layer, Resolved};
@@ -91,7 +96,11 @@ struct Inner {
 impl Registry {
     /// Sets up the transport. Connects to nothing.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
-        let transport = Transport::new(settings)?;
+        Self::with_recorder(settings, Recorder::default())
+    }
+
+    fn with_recorder(settings: Settings, recorder: Recorder) -> Result<Self, SettingsError> {
+        let transport = Transport::new(settings, recorder)?;
         Ok(Self {
             inner: Arc::new(Inner { transport, accesses: Mutex::default(), resting: Resting::default() }),
         })
@@ -99,6 +108,10 @@ impl Registry {
 
     fn transport(&self) -> &Transport {
         &self.inner.transport
+    }
+
+    fn recorder(&self) -> &Recorder {
+        self.inner.transport.recorder()
     }
 
     /// The credentials to try at a repository, at its mirrors and then at the registry itself: at each one that has worked

@@ -7,8 +7,12 @@ mod artifact;
 mod certificates;
 #[path = "registry/command.rs"]
 mod command;
+#[path = "registry/crash.rs"]
+mod crash;
 #[path = "registry/database.rs"]
 mod database;
+#[path = "registry/explanation.rs"]
+mod explanation;
 #[path = "registry/fault.rs"]
 mod fault;
 #[path = "registry/fetch.rs"]
@@ -17,12 +21,18 @@ mod fetch;
 mod http;
 #[path = "registry/index.rs"]
 mod index;
+#[path = "registry/long.rs"]
+mod long;
+#[path = "registry/many.rs"]
+mod many;
 #[path = "registry/mirrors.rs"]
 mod mirrors;
 #[path = "registry/proxy.rs"]
 mod proxy;
 #[path = "registry/real.rs"]
 mod real;
+#[path = "registry/scanner.rs"]
+mod scanner;
 #[path = "registry/tokens.rs"]
 mod tokens;
 

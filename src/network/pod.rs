@@ -13,8 +13,9 @@ pub const CLIENT_FOLDER: &str = "/run/clarity/client";
 /// Folder in which a pod finds the address of its proxy, under the key of the Secret.
 pub const PROXY_FOLDER: &str = "/run/clarity/proxy";
 
-/// Most bytes of a [`Network`] as JSON: it travels in an environment variable, with the rest of a task.
-const LIMIT: usize = 224 << 10;
+/// Most bytes of a [`Network`] as JSON. It travels in an environment variable with the rest of a task, and Linux starts no
+/// program with one of 128 KiB or more (`MAX_ARG_STRLEN`, execve(2)).
+const LIMIT: usize = 96 << 10;
 
 /// The proxy of pods.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use super::endpoint::Endpoint;
 use super::error::{Answer, PullError};
 use super::secret::Secret;
 use super::token::{self, Token, TokenRequest, basic_value};
-use super::transport::Transport;
+use super::transport::{NOTHING, Transport};
 use super::ways::Way;
 use crate::image::Repository;
 
@@ -45,6 +45,8 @@ pub(super) struct Access {
     /// Held while a token is fetched, so that all requests that need it wait for the one.
     state: Mutex<State>,
     worked: AtomicBool,
+    /// Whether it has gone along with a request.
+    shown: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -68,6 +70,8 @@ enum Authorization {
 #[derive(Clone, Debug)]
 pub(super) struct Ticket {
     pub(super) header: Option<HeaderValue>,
+    /// What that is, in words.
+    pub(super) shown: String,
     /// What must not be shown when an answer is quoted.
     pub(super) secrets: Vec<String>,
     generation: u64,
@@ -81,7 +85,7 @@ impl Access {
         };
         let state = Mutex::new(State { generation: 0, authorization });
         let label = entry.map(ToString::to_string);
-        Self { key, way, label, state, worked: AtomicBool::new(false) }
+        Self { key, way, label, state, worked: AtomicBool::new(false), shown: AtomicBool::new(false) }
     }
 
     /// Where the repository is asked.
@@ -103,6 +107,16 @@ impl Access {
         self.worked.load(Ordering::Relaxed)
     }
 
+    /// Where the credential came from, if it was shown to anybody.
+    pub(super) fn was_shown(&self) -> Option<&str> {
+        self.label.as_deref().filter(|_| self.shown.load(Ordering::Relaxed))
+    }
+
+    /// What must not be shown when somebody is quoted to whom the credential is known.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        self.key.credential.as_ref().map(Credential::secrets).unwrap_or_default()
+    }
+
     pub(super) fn note_success(&self) {
         self.worked.store(true, Ordering::Relaxed);
     }
@@ -119,16 +133,21 @@ impl Access {
         if let Some(challenge) = outdated {
             self.renew(&mut state, transport, challenge).await?;
         }
-        let mut secrets = self.key.credential.as_ref().map(Credential::secrets).unwrap_or_default();
-        let header = match &state.authorization {
-            Authorization::Unknown => None,
-            Authorization::Basic(value) => header("Basic", value),
-            Authorization::Bearer(Token { value, .. }, _) | Authorization::Given(value) => {
+        let mut secrets = self.secrets();
+        let label = || self.label.clone().unwrap_or_else(|| NOTHING.to_owned());
+        let (header, shown) = match &state.authorization {
+            Authorization::Unknown => (None, NOTHING.to_owned()),
+            Authorization::Basic(value) => (header("Basic", value), label()),
+            Authorization::Bearer(Token { value, .. }, _) => {
                 secrets.push(value.expose().to_owned());
-                header("Bearer", value)
+                (bearer(value), "its token".to_owned())
             }
+            Authorization::Given(value) => (bearer(value), label()),
         };
-        Ok(Ticket { header, secrets, generation: state.generation })
+        if header.is_some() {
+            self.shown.store(true, Ordering::Relaxed);
+        }
+        Ok(Ticket { header, shown, secrets, generation: state.generation })
     }
 
     /// Answers the challenges of a 401; false if there is nothing (new) to answer with.
@@ -193,13 +212,14 @@ impl Access {
         let repository = &self.key.repository;
         let request = TokenRequest {
             repository,
-            actions,
+            actions: Some(actions),
             credential,
             label: self.label.as_deref(),
             challenge: &challenge,
             in_the_clear: self.way.endpoint.base().scheme() == "http",
             is_mirror: self.way.is_mirror,
         };
+        self.shown.store(credential.is_some(), Ordering::Relaxed);
         let token = token::fetch(transport, &request).await?;
         state.authorization = Authorization::Bearer(token, challenge);
         state.generation += 1;
@@ -212,6 +232,11 @@ impl Access {
             challenges.iter().take(4).map(|challenge| challenge.scheme.chars().take(32).collect()).collect();
         PullError::UnknownChallenge { repository: self.key.repository.clone(), offered: offered.join(", ") }
     }
+}
+
+/// The header for a bearer token, if it can be sent.
+pub(super) fn bearer(token: &Secret) -> Option<HeaderValue> {
+    header("Bearer", token)
 }
 
 fn header(scheme: &str, value: &Secret) -> Option<HeaderValue> {

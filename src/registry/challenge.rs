@@ -4,6 +4,10 @@
 //! parameters, and values may quote commas. Nothing here fails: what cannot be read is left out, since the answer
 //! itself is reported anyway.
 
+use std::fmt;
+
+use super::error::one_line;
+
 /// Longest header that is looked at, in bytes.
 const HEADER_LIMIT: usize = 16 * 1024;
 /// Most challenges kept from all headers together.
@@ -18,6 +22,19 @@ pub(super) struct Challenge {
     pub(super) scheme: String,
     /// Parameters in their order, names in lower case, values unquoted.
     pub(super) parameters: Vec<(String, String)>,
+}
+
+/// The scheme and what decides where a token comes from, each cut.
+impl fmt::Display for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", one_line(&self.scheme))?;
+        for name in ["realm", "service", "scope"] {
+            if let Some(value) = self.parameter(name) {
+                write!(f, " {name}={:?}", one_line(value))?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Challenge {

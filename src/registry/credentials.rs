@@ -12,6 +12,8 @@ use std::fmt;
 
 use pattern::Pattern;
 
+pub use pattern::Mismatch;
+
 pub use docker_config::Format;
 pub use login::LoginError;
 
@@ -151,6 +153,18 @@ impl Keyring {
     /// Backwards by key, as the kubelet; entries of one key stay in the order in which they were added.
     fn sort(&mut self) {
         self.entries.sort_by(|a, b| b.pattern.key().cmp(a.pattern.key()));
+    }
+}
+
+impl Entry {
+    /// What it does not have in common with images of a repository.
+    pub(super) fn mismatch(&self, repository: &Repository) -> Option<Mismatch> {
+        self.pattern.mismatch(&repository.registry, &format!("/{}", repository.path))
+    }
+
+    /// Whether it is for Docker Hub by its old address.
+    pub(super) fn is_of_docker_hub(&self) -> bool {
+        self.pattern.is_docker_hub()
     }
 }
 

@@ -12,9 +12,12 @@ use super::challenge::Challenge;
 use super::credentials::Credential;
 use super::endpoint::{allows_plain, host_of};
 use super::error::{Answer, Part, PullError, TokenError};
+use super::explanation::{Exchange, in_words};
 use super::patience::{Patience, Setback};
 use super::secret::Secret;
-use super::transport::{ERROR_LIMIT, Place, Transport, read_capped, setback_of_status};
+use super::transport::{
+    ERROR_LIMIT, NOTHING, Place, Transport, address, answer_in_words, read_capped, setback_of_status,
+};
 use crate::image::Repository;
 
 /// Tokens with many claims reach several KiB; nothing honest comes near this.
@@ -35,8 +38,8 @@ pub(super) struct Token {
 #[derive(Clone, Debug)]
 pub(super) struct TokenRequest<'a> {
     pub(super) repository: &'a Repository,
-    /// `pull` or `pull,push`.
-    pub(super) actions: &'static str,
+    /// `pull` or `pull,push` of the repository; none asks for what the challenge names and nothing else.
+    pub(super) actions: Option<&'static str>,
     pub(super) credential: Option<&'a Credential>,
     /// Where the credential came from, for messages.
     pub(super) label: Option<&'a str>,
@@ -79,6 +82,27 @@ pub(super) async fn fetch(transport: &Transport, request: &TokenRequest<'_>) -> 
     }
 }
 
+/// A token for what everybody may read, from the service that a bearer challenge names. None if there is no such challenge.
+pub(super) async fn fetch_anonymous(
+    transport: &Transport,
+    repository: &Repository,
+    challenges: &[Challenge],
+) -> Result<Option<Token>, PullError> {
+    let Some(challenge) = challenges.iter().find(|challenge| challenge.scheme == "bearer") else {
+        return Ok(None);
+    };
+    let request = TokenRequest {
+        repository,
+        actions: None,
+        credential: None,
+        label: None,
+        challenge,
+        in_the_clear: false,
+        is_mirror: false,
+    };
+    fetch(transport, &request).await.map(Some)
+}
+
 async fn fetch_once(transport: &Transport, request: &TokenRequest<'_>, realm: &Url) -> Result<Token, Setback> {
     let host = host_of(realm);
     let place = Place { host: &host, repository: request.repository, part: &Part::token() };
@@ -104,7 +128,16 @@ async fn fetch_once(transport: &Transport, request: &TokenRequest<'_>, realm: &U
         }
     };
     let limit = transport.settings().answer_timeout;
-    let response = place.within(limit, http.send()).await?;
+    let sent = place.within(limit, http.send()).await;
+    transport.recorder().note(
+        || request.credential.map(Credential::secrets).unwrap_or_default(),
+        || Exchange {
+            request: request.in_words(realm),
+            shown: request.label.unwrap_or(NOTHING).to_owned(),
+            answer: sent.as_ref().map_or_else(|setback| in_words(&*setback.error), answer_in_words),
+        },
+    );
+    let response = sent?;
     let status = response.status();
     let headers = response.headers().clone();
     if !status.is_success() {
@@ -154,10 +187,12 @@ impl TokenRequest<'_> {
     /// The scope that is needed, and those of the challenge that ask for something else.
     fn scopes(&self) -> Vec<String> {
         let resource = format!("repository:{}:", self.repository.path);
-        let mut scopes = vec![format!("{resource}{}", self.actions)];
+        let mut scopes: Vec<String> =
+            self.actions.iter().map(|actions| format!("{resource}{actions}")).collect();
         let asked = self.challenge.parameter("scope").unwrap_or_default();
         // Challenges name the same repository again, with actions in any order.
-        let others = asked.split_whitespace().filter(|scope| !scope.starts_with(&resource)).take(8);
+        let is_other = |scope: &&str| self.actions.is_none() || !scope.starts_with(&resource);
+        let others = asked.split_whitespace().filter(is_other).take(8);
         scopes.extend(others.map(ToOwned::to_owned));
         scopes
     }
@@ -174,6 +209,15 @@ impl TokenRequest<'_> {
             }
         }
         url
+    }
+
+    /// What is asked of the service, without its query.
+    fn in_words(&self, realm: &Url) -> String {
+        let method = match self.credential {
+            Some(Credential::IdentityToken(_)) => Method::POST,
+            _ => Method::GET,
+        };
+        format!("{method} {} for a token ({})", address(realm), self.scopes().join(" "))
     }
 
     /// A service that turns away nobody in particular says that a credential is needed.
@@ -200,7 +244,7 @@ mod tests {
         let repository = Repository { registry: "a.test".to_owned(), path: "shop/cart".to_owned() };
         let request = TokenRequest {
             repository: &repository,
-            actions: "pull",
+            actions: Some("pull"),
             credential: None,
             label: None,
             challenge: &challenge,

@@ -6,14 +6,17 @@ use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::access::{Access, Ticket};
+use super::access::{Access, Ticket, bearer};
 use super::challenge::{self, Challenge};
-use super::client::{self, SettingsError, tls_failure};
+use super::client::{self, SettingsError};
 use super::endpoint::{allows_plain, host_of};
-use super::error::{Answer, Cause, Part, PullError};
+use super::error::{Answer, Part, PullError};
+use super::explanation::{Exchange, Recorder, in_words};
 use super::hosts::Hosts;
 use super::patience::{Patience, Setback, retry_after};
+pub(super) use super::place::Place;
 use super::settings::Settings;
+use super::token::{self, Token};
 use crate::image::Repository;
 
 /// Most of an error's body that is read, in bytes.
@@ -24,6 +27,8 @@ const REDIRECT_LIMIT: usize = 5;
 const CHALLENGE_ROUNDS: usize = 2;
 /// Longest wait for a mirror to begin its answer: there is another place to ask.
 const MIRROR_TIMEOUT: Duration = Duration::from_secs(15);
+/// What was shown where nothing was.
+pub(super) const NOTHING: &str = "nothing";
 /// Slower uploads than this are given up, in bytes a second.
 const SLOWEST_UPLOAD: u64 = 32 * 1024;
 
@@ -33,6 +38,7 @@ pub(super) struct Transport {
     client: reqwest::Client,
     hosts: Hosts,
     settings: Settings,
+    recorder: Recorder,
 }
 
 /// One request to a registry.
@@ -70,11 +76,10 @@ pub(super) struct Small {
     pub(super) bytes: Bytes,
 }
 
-/// Who is asked for what: the words that every error needs.
-pub(super) struct Place<'a> {
-    pub(super) host: &'a str,
-    pub(super) repository: &'a Repository,
-    pub(super) part: &'a Part,
+/// What another host than the registry has let us in with.
+struct Visit {
+    at: Url,
+    token: Token,
 }
 
 /// A body of which no more than a limit was read.
@@ -86,8 +91,13 @@ pub(super) struct Capped {
 }
 
 impl Transport {
-    pub(super) fn new(settings: Settings) -> Result<Self, SettingsError> {
-        Ok(Self { client: client::build(&settings)?, hosts: Hosts::of(&settings)?, settings })
+    pub(super) fn new(settings: Settings, recorder: Recorder) -> Result<Self, SettingsError> {
+        let (client, hosts) = (client::build(&settings)?, Hosts::of(&settings)?);
+        Ok(Self { client, hosts, settings, recorder })
+    }
+
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.recorder
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -173,12 +183,31 @@ impl Transport {
         let mut url = request.url.clone();
         let mut redirects = 0;
         let mut answered: Vec<Vec<Challenge>> = Vec::new();
+        // The token of a host that was redirected to.
+        let mut visit: Option<Visit> = None;
         loop {
             let at_home = request.access.endpoint().is_origin_of(&url);
             let ticket = if at_home { Some(request.access.ticket(self).await?) } else { None };
+            let visitor = visit.as_ref().filter(|visit| !at_home && visit.at.origin() == url.origin());
+            let header = match (&ticket, visitor) {
+                (Some(ticket), _) => ticket.header.clone(),
+                (None, visitor) => visitor.and_then(|visit| bearer(&visit.token.value)),
+            };
             let host = host_of(&url);
             let place = Place { host: &host, repository: request.access.repository(), part: &request.part };
-            let response = self.exchange(request, &url, ticket.as_ref(), &place).await?;
+            let exchanged = self.exchange(request, &url, header, &place).await;
+            let secrets = || ticket.as_ref().map_or_else(|| request.access.secrets(), |t| t.secrets.clone());
+            let shown = match (&ticket, visitor) {
+                (Some(ticket), _) => ticket.shown.as_str(),
+                (None, Some(_)) => "an anonymous token",
+                (None, None) => NOTHING,
+            };
+            self.recorder.note(secrets, || Exchange {
+                request: format!("{} {}", request.method, address(&url)),
+                shown: shown.to_owned(),
+                answer: exchanged.as_ref().map_or_else(|setback| in_words(&*setback.error), answer_in_words),
+            });
+            let response = exchanged?;
             let status = response.status();
             if status.is_success() {
                 return Ok(Reply { response, host });
@@ -191,15 +220,26 @@ impl Transport {
                 url = self.redirected(&url, response.headers(), &place)?;
                 continue;
             }
-            if let (StatusCode::UNAUTHORIZED, Some(ticket)) = (status, &ticket) {
+            if status == StatusCode::UNAUTHORIZED {
                 let headers = response.headers().get_all(WWW_AUTHENTICATE);
                 let challenges = challenge::parse(headers.iter().map(HeaderValue::as_bytes));
                 let known = essence(&challenges);
-                if answered.len() < CHALLENGE_ROUNDS && !answered.contains(&known) {
+                if let Some(ticket) = &ticket
+                    && answered.len() < CHALLENGE_ROUNDS
+                    && !answered.contains(&known)
+                {
                     answered.push(known);
                     if request.access.answer(self, &challenges, ticket).await? {
                         continue;
                     }
+                }
+                // Credentials are for the registry alone, but everybody may have a token for what everybody may read.
+                if ticket.is_none()
+                    && visit.is_none()
+                    && let Some(token) = token::fetch_anonymous(self, place.repository, &challenges).await?
+                {
+                    visit = Some(Visit { at: url.clone(), token });
+                    continue;
                 }
             }
             return Err(self.setback(request, ticket.as_ref(), response, &place).await);
@@ -210,7 +250,7 @@ impl Transport {
         &self,
         request: &Request<'_>,
         url: &Url,
-        ticket: Option<&Ticket>,
+        authorization: Option<HeaderValue>,
         place: &Place<'_>,
     ) -> Result<Response, Setback> {
         let mut limit = self.settings.answer_timeout;
@@ -224,7 +264,7 @@ impl Transport {
         http = http.headers(own);
         // Content is hashed as it comes, so nothing may be packed on the way.
         http = http.header(ACCEPT_ENCODING, "identity");
-        if let Some(header) = ticket.filter(|_| !is_told).and_then(|ticket| ticket.header.clone()) {
+        if let Some(header) = authorization.filter(|_| !is_told) {
             http = http.header(AUTHORIZATION, header);
         }
         let size = match &request.payload {
@@ -299,81 +339,23 @@ impl Transport {
     }
 }
 
-impl Place<'_> {
-    /// Waits for an answer's head within a time limit.
-    pub(super) async fn within(
-        &self,
-        limit: Duration,
-        sent: impl Future<Output = Result<Response, reqwest::Error>>,
-    ) -> Result<Response, Setback> {
-        match tokio::time::timeout(limit, sent).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(self.network(&error)),
-            Err(_) => Err(Setback::passing(self.timeout())),
-        }
-    }
+/// An address without its query, which may hold a signature.
+pub(super) fn address(url: &Url) -> String {
+    format!("{}://{}{}", url.scheme(), host_of(url), url.path())
+}
 
-    /// Says in our words why the network failed, and whether that may pass.
-    pub(super) fn network(&self, error: &reqwest::Error) -> Setback {
-        let (host, repository) = (self.host.to_owned(), self.repository.clone());
-        match tls_failure(error) {
-            Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
-                return Setback::from(PullError::UnknownIssuer { host, repository });
-            }
-            Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
-                return Setback::from(PullError::PlainHttp { host, repository });
-            }
-            Some(rustls::Error::AlertReceived(_)) | None if is_about_client(&Cause::of(error)) => {
-                let source = Cause::of(error);
-                return Setback::from(PullError::ClientCertificate { host, repository, source });
-            }
-            Some(failure) => {
-                return Setback::from(PullError::Tls { host, repository, source: Cause::of(failure) });
-            }
-            None => {}
-        }
-        let source = Cause::of(error);
-        // All that the client says of a proxy's answer; the text is fixed by tests against a real one.
-        let said = source.to_string();
-        if said.contains("tunnel error: proxy authorization required") {
-            let source = Cause::saying(
-                "the proxy wants a user and a password, or others (407 Proxy Authentication Required)",
-            );
-            return Setback::from(PullError::Connect { host, repository, source });
-        }
-        if said.contains("tunnel error: unsuccessful") {
-            let source = Cause::saying("the proxy does not let it through");
-            return Setback::from(PullError::Connect { host, repository, source });
-        }
-        let error = if error.is_connect() {
-            PullError::Connect { host, repository, source }
-        } else if error.is_timeout() {
-            self.timeout()
-        } else {
-            self.broken(source)
-        };
-        Setback::passing(error)
+/// A status, and the challenges or the place that come with it.
+pub(super) fn answer_in_words(response: &Response) -> String {
+    let headers = response.headers();
+    let mut words = Answer::new(response.status().as_u16(), b"", &[]).to_string();
+    for challenge in challenge::parse(headers.get_all(WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes)) {
+        words = format!("{words}; {challenge}");
     }
-
-    pub(super) fn timeout(&self) -> PullError {
-        let (host, repository) = (self.host.to_owned(), self.repository.clone());
-        PullError::Timeout { host, repository, part: self.part.clone() }
+    let to = headers.get(LOCATION).and_then(|value| response.url().join(value.to_str().ok()?).ok());
+    if let Some(to) = to.filter(|_| response.status().is_redirection()) {
+        words = format!("{words}; go to {}", host_of(&to));
     }
-
-    pub(super) fn broken(&self, source: Cause) -> PullError {
-        let (host, repository) = (self.host.to_owned(), self.repository.clone());
-        PullError::Broken { host, repository, part: self.part.clone(), source }
-    }
-
-    pub(super) fn protocol(&self, what: &'static str) -> PullError {
-        let (host, repository) = (self.host.to_owned(), self.repository.clone());
-        PullError::Protocol { host, repository, part: self.part.clone(), what }
-    }
-
-    pub(super) fn refused(&self, answer: Answer) -> PullError {
-        let (host, repository) = (self.host.to_owned(), self.repository.clone());
-        PullError::Refused { host, repository, part: self.part.clone(), answer: Box::new(answer) }
-    }
+    words
 }
 
 /// Whether a status is likely to pass: 429 and what gateways and overloaded servers say.
@@ -413,15 +395,6 @@ pub(super) async fn read_capped(
     }
 }
 
-/// Whether a server hung up over the client's certificate. By TLS 1.3 that comes with the first answer, where HTTP/2 keeps
-/// only the words of it.
-fn is_about_client(cause: &Cause) -> bool {
-    let said = cause.to_string();
-    let alerts =
-        ["CertificateRequired", "BadCertificate", "UnknownCA", "CertificateUnknown", "UnsupportedCertificate"];
-    said.split_once("received fatal alert: ").is_some_and(|(_, alert)| alerts.contains(&alert.trim()))
-}
-
 /// Requests that change nothing may be repeated and redirected.
 fn reads(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD
@@ -443,7 +416,8 @@ mod tests {
 
     fn redirected(from: &str, to: &str, plain_http: &[&str]) -> Result<Url, Setback> {
         let plain_http = plain_http.iter().map(|&host| host.to_owned()).collect();
-        let transport = Transport::new(Settings { plain_http, ..Settings::default() }).expect("set up");
+        let transport = Transport::new(Settings { plain_http, ..Settings::default() }, Recorder::default())
+            .expect("set up");
         let repository = Repository { registry: "a.test".to_owned(), path: "a".to_owned() };
         let place = Place { host: "a.test", repository: &repository, part: &Part::token() };
         let mut headers = HeaderMap::new();

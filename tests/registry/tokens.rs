@@ -6,7 +6,7 @@ use clarity::registry::{Credential, Keyring, PullError, Registry, Secret, Settin
 
 use super::http::{Request, Response, Server};
 use super::real::image;
-use super::{amd64, basic, hurried, keyring, read_layer, reference, words};
+use super::{amd64, basic, hurried, keyring, layer_error, read_layer, reference, words};
 
 /// A token service that knows `puller` with password `pa:ss`, and the refresh token `refresh`.
 async fn token_service() -> Server {
@@ -162,4 +162,46 @@ async fn a_redirect_to_something_that_is_not_http_is_not_followed() {
     let image = reference(&format!("{}/a:1", elsewhere.host()));
     let error = client.image(&image, &amd64(), &Keyring::new()).await.expect_err("not followed");
     assert!(matches!(error, PullError::Protocol { .. }), "{}", words(&error));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_asks_who_we_are_gets_an_anonymous_token_and_nothing_else() {
+    let service = token_service().await;
+    let anonymous = Server::start(|_| Response::new(200, r#"{"token": "visitor"}"#)).await;
+    let realm = format!("http://{}/token", anonymous.host());
+    let layer = image().layer.bytes;
+    let store = Server::start(move |request| match request.header("authorization") {
+        Some("Bearer visitor") => Response::new(200, layer.to_vec()),
+        _ => Response::new(401, "").with(
+            "WWW-Authenticate",
+            format!(r#"Bearer realm="{realm}",service="store",scope="repository:cold/cart:pull""#),
+        ),
+    })
+    .await;
+    let front = registry(&service, &store).await;
+    let client = Registry::new(settings(&[&front, &service, &store, &anonymous])).expect("set up");
+    let keyring = keyring(&front.host(), basic("puller", "pa:ss"));
+    let tag = format!("{}/shop/cart:1", front.host());
+    assert_eq!(read_layer(&client, &tag, &keyring).await.expect("read"), image().layer.bytes);
+
+    assert_eq!(authorizations(&store.seen()), [None, Some("Bearer visitor".to_owned())]);
+    assert_eq!(authorizations(&anonymous.seen()), [None]);
+    assert_eq!(anonymous.seen()[0].target, "/token?service=store&scope=repository%3Acold%2Fcart%3Apull");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_lets_nobody_in_is_asked_once_with_a_token() {
+    let service = token_service().await;
+    let anonymous = Server::start(|_| Response::new(200, r#"{"token": "visitor"}"#)).await;
+    let realm = format!("http://{}/token", anonymous.host());
+    let store = Server::start(move |_| {
+        Response::new(401, "closed").with("WWW-Authenticate", format!(r#"Bearer realm="{realm}""#))
+    })
+    .await;
+    let front = registry(&service, &store).await;
+    let client = Registry::new(settings(&[&front, &service, &store, &anonymous])).expect("set up");
+    let keyring = keyring(&front.host(), basic("puller", "pa:ss"));
+    let text = layer_error(read_layer(&client, &format!("{}/shop/cart:1", front.host()), &keyring).await);
+    assert!(text.contains(&store.host()) && text.contains("401") && text.contains("closed"), "{text}");
+    assert_eq!((store.seen().len(), anonymous.seen().len()), (2, 1));
 }

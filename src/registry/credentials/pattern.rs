@@ -2,11 +2,25 @@
 //!
 //! Source of the rules: `k8s.io/kubernetes/pkg/credentialprovider/keyring.go` (`Add`, `URLsMatch`).
 
+use serde::{Deserialize, Serialize};
+
 /// The location of an entry: host labels that may hold globs, a port, a prefix of the path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Pattern {
     /// Host, port and path as one text; the kubelet sorts by it, backwards.
     key: String,
+}
+
+/// What an entry does not have in common with an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mismatch {
+    /// It is for another host.
+    Host,
+    /// It is for another port of the host; no port is not port 443.
+    Port,
+    /// It is for other paths of the host.
+    Path,
 }
 
 /// The key under which the kubelet looks for credentials of Docker Hub when nothing else matched.
@@ -43,17 +57,30 @@ impl Pattern {
         &self.key
     }
 
-    /// Whether an image `host[:port]/path` is covered: equal ports, as many host labels, each label matching as a
-    /// glob, and a path that begins with the entry's (as text, not by segments: `/foo` covers `/foobar`).
+    /// Whether an image `host[:port]/path` is covered, see [`Self::mismatch`].
     pub(super) fn covers(&self, host: &str, path: &str) -> bool {
+        self.mismatch(host, path).is_none()
+    }
+
+    /// What keeps the entry from covering an image `host[:port]/path`. Covered is one with equal ports, as many host labels,
+    /// each label matching as a glob, and a path that begins with the entry's (as text, not by segments: `/foo` covers
+    /// `/foobar`).
+    pub(super) fn mismatch(&self, host: &str, path: &str) -> Option<Mismatch> {
         let (own_host, own_path) =
             self.key.find('/').map_or((self.key.as_str(), ""), |at| self.key.split_at(at));
         let (own_name, own_port) = split_port(own_host);
         let (name, port) = split_port(host);
-        own_port.unwrap_or_default() == port.unwrap_or_default()
-            && path.starts_with(own_path)
-            && own_name.split('.').count() == name.split('.').count()
-            && own_name.split('.').zip(name.split('.')).all(|(glob, label)| glob_matches(glob, label))
+        let same_labels = own_name.split('.').count() == name.split('.').count()
+            && own_name.split('.').zip(name.split('.')).all(|(glob, label)| glob_matches(glob, label));
+        if !same_labels {
+            Some(Mismatch::Host)
+        } else if own_port.unwrap_or_default() != port.unwrap_or_default() {
+            Some(Mismatch::Port)
+        } else if path.starts_with(own_path) {
+            None
+        } else {
+            Some(Mismatch::Path)
+        }
     }
 }
 
@@ -168,6 +195,18 @@ mod tests {
     fn text_that_is_no_address_is_no_pattern() {
         for location in ["", "https://", "http:///path", "a host", "host:port", "ho\nst"] {
             assert_eq!(Pattern::parse(location), None, "{location:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_match_is_named() {
+        for (location, host, path, wanted) in [
+            ("quay.io", "quay.io", "/a", None),
+            ("*.quay.io", "quay.io", "/a", Some(Mismatch::Host)),
+            ("quay.io:443", "quay.io", "/a", Some(Mismatch::Port)),
+            ("quay.io/team", "quay.io", "/other/a", Some(Mismatch::Path)),
+        ] {
+            assert_eq!(Pattern::parse(location).expect("a pattern").mismatch(host, path), wanted, "{location}");
         }
     }
 
