@@ -137,7 +137,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Scan(args) => Box::pin(scan::run(*args, cli.access, cli.verbosity)).await,
         Command::Plan(args) => plan::run(*args, cli.access).await,
         Command::Status(args) => status::run(*args, cli.access).await,
-        Command::Attach(args) => attach::run(*args, cli.access, cli.verbosity).await,
+        Command::Attach(args) => Box::pin(attach::run(*args, cli.access, cli.verbosity)).await,
         Command::Stop(args) => stop::run(*args, cli.access).await,
         Command::Schedule(args) => Box::pin(schedule::run(*args, cli.access)).await,
         Command::Match(args) => match_sbom::run(*args, cli.access, cli.verbosity).await,
@@ -148,7 +148,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Db(args) => db::run(*args, cli.access).await,
         Command::Cache(args) => cache::run(*args, cli.access).await,
         Command::Doctor(args) => doctor::run(*args, cli.access).await,
-        Command::ExplainAuth(args) => explain_auth::run(*args, cli.access).await,
+        Command::ExplainAuth(args) => Box::pin(explain_auth::run(*args, cli.access)).await,
         Command::Rbac(args) => rbac::run(*args, cli.access).await,
         Command::Image(args) => image(args).await,
         Command::Version => {

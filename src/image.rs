@@ -177,7 +177,7 @@ impl FromStr for Reference {
             // The specification's grammar knows no IPv6 literals: the rest is read as if it were of another host.
             let (host, rest) = split_literal(text).ok_or_else(|| wrong(None))?;
             let mut reference: Self = format!("{STAND_IN}/{rest}").parse().map_err(|_| wrong(None))?;
-            reference.repository.registry = host.to_owned();
+            host.clone_into(&mut reference.repository.registry);
             return Ok(reference);
         }
         let parsed = oci_client::Reference::try_from(text).map_err(|e| wrong(Some(e)))?;

@@ -133,6 +133,7 @@ impl Default for Serves {
 }
 
 impl Serves {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
     fn is_all(&self) -> bool {
         *self == Self::default()
     }

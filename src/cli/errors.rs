@@ -221,11 +221,11 @@ impl From<AuthorityError> for Explained {
     fn from(error: AuthorityError) -> Self {
         let explained = Self::of(&error);
         match &error {
-            AuthorityError::NoConfigMap { namespace, .. } => {
+            AuthorityError::Missing { namespace, .. } => {
                 explained.hint(format!("see which there are: kubectl get configmaps -n {namespace}"))
             }
-            AuthorityError::NoKey { .. } => explained.hint("name one: configmap:[NAMESPACE/]NAME/KEY"),
-            AuthorityError::NoCluster(_) => explained,
+            AuthorityError::Key { .. } => explained.hint("name one: configmap:[NAMESPACE/]NAME/KEY"),
+            AuthorityError::Offline(_) => explained,
         }
     }
 }

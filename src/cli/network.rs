@@ -70,13 +70,13 @@ enum Authority {
 pub(super) enum AuthorityError {
     /// It is not there.
     #[error("there is no ConfigMap {name} in namespace {namespace:?}")]
-    NoConfigMap { name: String, namespace: String },
+    Missing { name: String, namespace: String },
     /// It has not this key.
     #[error("ConfigMap {namespace}/{name} has no key {key:?}{}", There(keys))]
-    NoKey { name: String, namespace: String, key: String, keys: Vec<String> },
+    Key { name: String, namespace: String, key: String, keys: Vec<String> },
     /// No cluster is asked by this command.
     #[error("this command asks no cluster for certificates: {0} should be a file")]
-    NoCluster(String),
+    Offline(String),
 }
 
 struct There<'a>(&'a [String]);
@@ -148,8 +148,8 @@ fn proxy(text: &str) -> Result<String, String> {
                 .to_owned(),
         );
     }
-    let is_known = |(scheme, _): &(&str, &str)| matches!(*scheme, "http" | "https");
-    if text.split_once("://").filter(is_known).is_none() || bare.is_empty() {
+    let is_known = text.split_once("://").is_some_and(|(scheme, _)| matches!(scheme, "http" | "https"));
+    if !is_known || bare.is_empty() {
         return Err("expected http://HOST:PORT or https://HOST:PORT".to_owned());
     }
     Ok(text.to_owned())
@@ -171,7 +171,7 @@ impl TransportArgs {
                 Authority::File(path) => ui::read_certificates(path)?,
                 Authority::ConfigMap { namespace: own, name, key } => {
                     let Some(access) = access else {
-                        return Err(AuthorityError::NoCluster(format!("configmap:{name}")).into());
+                        return Err(AuthorityError::Offline(format!("configmap:{name}")).into());
                     };
                     let namespace = own.as_deref().or(namespace);
                     config_map(access, namespace, name, key).await?
@@ -217,11 +217,11 @@ async fn config_map(
     let namespace = namespace.unwrap_or(&connection.namespace).to_owned();
     let found = ConfigMaps::new(&connection.client, &namespace).get(name).await?;
     let name = name.to_owned();
-    let Some(found) = found else { return Err(AuthorityError::NoConfigMap { name, namespace }.into()) };
+    let Some(found) = found else { return Err(AuthorityError::Missing { name, namespace }.into()) };
     let mut data = found.data.unwrap_or_default();
     let Some(text) = data.remove(key) else {
         let keys = data.into_keys().take(8).collect();
-        return Err(AuthorityError::NoKey { name, namespace, key: key.to_owned(), keys }.into());
+        return Err(AuthorityError::Key { name, namespace, key: key.to_owned(), keys }.into());
     };
     let place = format!("configmap:{namespace}/{name}/{key}");
     ui::certificates(&format!("cannot use --registry-ca {place}"), text.as_bytes())

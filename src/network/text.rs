@@ -103,7 +103,7 @@ pub(super) fn parse(text: &str, file: &str) -> Result<Table, ConfigError> {
     }
     text.parse::<Table>().map_err(|error| {
         let at = error.span().map_or(0, |span| span.start).min(text.len());
-        let line = text.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = text.get(..at).unwrap_or_default().matches('\n').count() + 1;
         ConfigError::Syntax { file: file.to_owned(), line, why: error.message().to_owned() }
     })
 }

@@ -110,10 +110,9 @@ pub(super) fn build_for(settings: &Settings, host: &HostSettings) -> Result<reqw
 fn tls(settings: &Settings, host: &HostSettings) -> Result<ClientConfig, SettingsError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-    for pem in [settings.extra_roots.as_deref(), host.authorities.as_deref().map(str::as_bytes)] {
-        if let Some(pem) = pem {
-            add_roots(&mut roots, pem)?;
-        }
+    let own = host.authorities.as_deref().map(str::as_bytes);
+    for pem in settings.extra_roots.as_deref().into_iter().chain(own) {
+        add_roots(&mut roots, pem)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))

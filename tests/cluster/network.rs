@@ -10,6 +10,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use crate::certificates::make_certificates;
+use crate::detached::{advisories, config_maps, runner_account};
 use crate::environment::{environment, kubectl, wait_for};
 use crate::namespace::{Namespace, PullSecret, waiting_pod};
 use crate::plugin::{Ended, Plugin, assert_has};
@@ -36,15 +37,14 @@ impl Drop for Server {
 fn registry(tls: Option<&str>) -> Server {
     let folder = tempfile::tempdir().expect("a folder");
     let data = std::env::var("CLARITY_REGISTRY_DATA").expect("set with the rest");
-    let mut config = format!(
-        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {data}}}, maintenance: {{readonly: {{enabled: true}}}}}}\n\
-         http:\n  addr: '0.0.0.0:0'\n"
-    );
-    if let Some(more) = tls {
+    let tls = tls.map_or_else(String::new, |more| {
         let [certificate, key] = ["registry.crt", "registry.key"].map(|name| environment().pki(name));
-        let (certificate, key) = (certificate.display(), key.display());
-        config.push_str(&format!("  tls: {{certificate: {certificate}, key: {key}{more}}}\n"));
-    }
+        format!("  tls: {{certificate: {}, key: {}{more}}}\n", certificate.display(), key.display())
+    });
+    let config = format!(
+        "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {data}}}, maintenance: {{readonly: {{enabled: true}}}}}}\n\
+         http:\n  addr: '0.0.0.0:0'\n{tls}"
+    );
     let file = folder.path().join("config.yml");
     fs::write(&file, config).expect("written");
     let mut process = Command::new("docker-registry")
@@ -189,6 +189,37 @@ fn pods_ask_through_a_proxy_whose_password_nobody_sees() {
     assert_has(&ended.only_image().1, &["the proxy wants a user and a password"]);
     let ended = scan(&namespace, &["--registry-proxy", url.trim()]).run().code(2);
     assert_has(&ended.stderr, &["--registry-proxy-secret NAME[/KEY]"]);
+}
+
+#[test]
+fn runner_reaches_registries_as_the_scan_was_told() {
+    let advisories = advisories("network-runner");
+    let (registry, proxy) = (registry(Some("")), proxy());
+    let host = format!("{HOST}:{}", registry.port);
+    let namespace = namespace("net-runner", &host);
+    runner_account(&namespace, &[config_maps()]);
+    let url = format!("http://eve:hunter2@{HOST}:{}", proxy.port);
+    namespace.add(vec![secret("proxy", "Opaque", &[("address", url.as_bytes())])]);
+    let source = advisories.replace(&environment().public, &host);
+    let (ca, home) = (environment().registry_ca.as_str(), tempfile::tempdir().expect("a folder"));
+    let home = home.path().display().to_string();
+    let ended =
+        Plugin::new(&["scan", "-n", &namespace.name, "--detach", "--scanner-image", &environment().scanner])
+            .with(&["--registry-ca", ca, "--registry-proxy-secret", "proxy/address", "--db-source", &source])
+            .variable("CLARITY_OFFLINE", "no")
+            .variable("XDG_CACHE_HOME", &home)
+            .run()
+            .code(0);
+    let id = ended.stdout.trim_end();
+    let report = Plugin::new(&["attach", id, "-n", &namespace.name, "-o", "json"])
+        .variable("XDG_CACHE_HOME", &home)
+        .run()
+        .report();
+    assert_eq!(report["containers"][0]["state"], "scanned", "{report:#}");
+    let asked = proxy.asked().iter().filter(|line| line.contains(&format!("CONNECT {host}"))).count();
+    assert!(asked >= 2, "the runner for advisories and the scanner for the image: {asked}");
+    let objects = kubectl(&["get", "jobs,pods,events,configmaps", "-n", &namespace.name, "-o", "yaml"]);
+    assert!(!objects.contains("hunter2") && objects.contains("secretName: proxy"));
 }
 
 #[test]

@@ -44,15 +44,16 @@ impl Proxy {
             .stderr(Stdio::null())
             .spawn()
             .expect("tinyproxy runs: install the Debian package tinyproxy");
+        let proxy = Self { process, folder, port };
         for _ in 0..500 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Self { process, folder, port };
+                return proxy;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
         panic!(
             "tinyproxy does not listen: {}",
-            fs::read_to_string(folder.path().join("log")).unwrap_or_default()
+            fs::read_to_string(proxy.folder.path().join("log")).unwrap_or_default()
         );
     }
 
