@@ -7,7 +7,7 @@ use super::error::PullError;
 use crate::image::{Digest, Repository};
 
 /// Docker Hub answers at another host than its images are named after.
-const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
+pub(super) const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
 
 /// Where one repository is asked for things.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

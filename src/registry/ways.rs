@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::Registry;
 use super::access::{Access, Actions};
 use super::credentials::is_docker_hub;
-use super::endpoint::{Endpoint, host_of};
+use super::endpoint::{DOCKER_HUB_HOST, Endpoint, host_of};
 use super::error::{Cause, PullError};
 use super::pull::Refusals;
 use super::settings::Settings;
@@ -103,10 +103,13 @@ fn at(
     is_mirror: bool,
     settings: &Settings,
 ) -> Option<Way> {
-    let base = Url::parse(&upstream.address).ok()?;
-    let host = host_of(&base);
+    let mut base = Url::parse(&upstream.address).ok()?;
+    let mut registry = host_of(&base);
     // Docker Hub is named after another host than it answers at.
-    let registry = if host == "registry-1.docker.io" { "docker.io".to_owned() } else { host };
+    if is_docker_hub(&registry) || registry == DOCKER_HUB_HOST {
+        base.set_host(Some(DOCKER_HUB_HOST)).ok()?;
+        "docker.io".clone_into(&mut registry);
+    }
     let path = upstream.path_of(rest);
     // What follows `/v2` is part of the repository's name there.
     let folder = base.path().split_once("/v2/").map_or("", |(_, folder)| folder.trim_matches('/'));
@@ -271,5 +274,48 @@ impl Registry {
         if access.way().is_mirror {
             self.inner.resting.add(access, REST);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{hosts_toml, registries_conf};
+
+    fn asked(settings: &Settings, image: &str) -> Vec<(String, String)> {
+        let reference: Reference = image.parse().expect("a reference");
+        let ways = ways(&reference.repository, settings).expect("not blocked");
+        let of = |way: &Way| (way.endpoint.manifest("1").to_string(), way.repository.to_string());
+        ways.iter().map(of).collect()
+    }
+
+    fn own(address: &str, name: &str) -> (String, String) {
+        (address.to_owned(), name.to_owned())
+    }
+
+    #[test]
+    fn docker_hub_is_asked_where_it_answers_by_whatever_name() {
+        let hub = own("https://registry-1.docker.io/v2/library/nginx/manifests/1", "docker.io/library/nginx");
+        let conf = registries_conf("[[registry]]\nlocation = 'docker.io'", "f").expect("read");
+        let settings = Settings { routes: conf.routes, ..Settings::default() };
+        assert_eq!(asked(&settings, "nginx:1"), std::slice::from_ref(&hub));
+        let text =
+            "server = 'https://registry-1.docker.io'\n[host.'https://m.test/v2/hub']\noverride_path = true";
+        let hosts = hosts_toml(text, "f", None, &|_| Ok(Vec::new())).expect("read");
+        let settings = Settings { routes: hosts.routes, ..Settings::default() };
+        let mirror =
+            own("https://m.test/v2/hub/library/nginx/manifests/1?ns=docker.io", "m.test/hub/library/nginx");
+        assert_eq!(asked(&settings, "nginx:1"), [mirror, hub]);
+        assert_eq!(asked(&settings, "quay.io/a:1"), [own("https://quay.io/v2/a/manifests/1", "quay.io/a")]);
+    }
+
+    #[test]
+    fn a_registry_without_routes_or_origins_is_asked_by_its_name() {
+        let text = "[[registry]]\nprefix = '*.a.test'\n[[registry.mirror]]\nlocation = 'm.test:5000/x'";
+        let conf = registries_conf(text, "f").expect("read");
+        let settings = Settings { routes: conf.routes, ..Settings::default() };
+        let mirror = own("https://m.test:5000/v2/x/cart/manifests/1", "m.test:5000/x/cart");
+        let itself = own("https://b.a.test/v2/cart/manifests/1", "b.a.test/cart");
+        assert_eq!(asked(&settings, "b.a.test/cart:1"), [mirror, itself]);
     }
 }
