@@ -131,14 +131,10 @@ async fn a_mirror_with_an_authority_of_its_own_is_trusted_only_with_it() {
     ask("skip_verify = true").await.expect("whoever it is");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_mirror_sends_is_not_believed() {
-    let origin = RealRegistry::start(Transport::Plain);
-    fill(&origin, "shop/cart:1").await;
-    let built = image();
-    let sound = built.clone();
-    // Manifest and config are right, the layer is not.
-    let liar = Server::start(move |request| {
+/// Serves the image with these bytes for its layer; manifest and config are right.
+async fn serving(layer: Vec<u8>) -> Server {
+    let sound = image();
+    Server::start(move |request| {
         if request.target.contains("/manifests/") {
             let bytes = sound.manifest.bytes.to_vec();
             return Response::new(200, bytes).with("Content-Type", sound.manifest.media_type);
@@ -146,9 +142,33 @@ async fn what_a_mirror_sends_is_not_believed() {
         if request.target.contains(sound.config.digest.as_str()) {
             return Response::new(200, sound.config.bytes.to_vec());
         }
-        Response::new(200, vec![0; sound.layer.bytes.len()])
+        Response::new(200, layer.clone())
     })
-    .await;
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scanner_reads_from_the_registry_what_a_mirror_has_spoiled() {
+    let layer = image().layer.bytes.to_vec();
+    let (sound, liar) = (serving(layer.clone()).await, serving(vec![0; layer.len()]).await);
+    let host = sound.host();
+    let settings = hosts(&host, &format!("[host.'http://{}']", liar.host()));
+    let mut task = super::scanner::task(&host, "shop/cart:1", &serde_json::json!([]));
+    task["network"]["routes"] = serde_json::to_value(&settings.routes).expect("JSON");
+    let (events, _) = tokio::task::spawn_blocking(move || super::scanner::run(&task)).await.expect("no panic");
+    let read = events.iter().any(|event| matches!(event, clarity::wire::Event::Image { .. }));
+    assert!(read, "{events:#?}");
+    let asked =
+        |server: &Server| server.asked_for(&format!("/v2/shop/cart/blobs/{}", image().layer.digest)).len();
+    assert!(asked(&liar) > 0 && asked(&sound) > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_mirror_sends_is_not_believed() {
+    let origin = RealRegistry::start(Transport::Plain);
+    fill(&origin, "shop/cart:1").await;
+    let built = image();
+    let liar = serving(vec![0; built.layer.bytes.len()]).await;
     let host = origin.host();
     let mut settings = hosts(&host, &format!("[host.'http://{}']", liar.host()));
     settings.plain_http = vec![host.clone()];
