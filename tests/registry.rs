@@ -17,6 +17,8 @@ mod fault;
 mod fetch;
 #[path = "registry/http.rs"]
 mod http;
+#[path = "registry/identity.rs"]
+mod identity;
 #[path = "registry/index.rs"]
 mod index;
 #[path = "registry/real.rs"]

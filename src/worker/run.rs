@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::image::{ImageError, ImageReader, ReadImage};
 use crate::VERSION;
 use crate::image::registered::Registered;
-use crate::registry::{Format, Keyring, ProxySettings, Registry, Settings, SettingsError};
+use crate::registry::{Format, IdentitySettings, Keyring, ProxySettings, Registry, Settings, SettingsError};
 use crate::wire::{
     Document, DocumentName, Failure, FailureKind, MAX_IMAGES, Outcome, PullSecret, SendError, Sender, Task,
 };
@@ -84,6 +84,7 @@ pub async fn run<W: Write + Send + 'static>(
     let deadline = Instant::now() + time_left(&task);
     let registry = Registry::new(Settings {
         proxy: ProxySettings::from_variables(&variable),
+        identity: IdentitySettings::from_variables(&variable),
         ..Settings::of(&task.network)
     })?;
     let mut reader = ImageReader::new(registry, keyring(&task.pull_secrets), memory, task.may_ask_for_memory);
