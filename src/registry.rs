@@ -5,7 +5,7 @@
 //! media types here.
 //!
 //! ```text
-//! Keyring ── candidates ──> Access (credential at a repository, its token)
+//! Keyring, then Identity ──> Access (credential at a repository, its token)
 //!                              │
 //! Reference ─> pull ───────> transport ── challenge, redirect, retry ──> registry, token service, blob store
 //!               │              │

@@ -189,6 +189,10 @@ impl Access {
             state.authorization = Authorization::Basic(basic_value(username, password));
             state.generation += 1;
         }
+        if granted.is_err() && matches!(state.authorization, Authorization::Basic(_)) {
+            state.authorization = Authorization::Unknown;
+            state.generation += 1;
+        }
         state.granted = Some(granted);
     }
 

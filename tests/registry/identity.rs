@@ -101,6 +101,22 @@ async fn the_identity_comes_after_a_pull_secret_that_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_pull_secret_and_a_missing_identity_are_told_together() {
+    let front = registry(|_| false).await;
+    let metadata = Server::start(|_| Response::new(404, "no account")).await;
+    let client = client("eu.gcr.io", &front, &[("GCE_METADATA_HOST", &metadata.host())]);
+    let keyring = keyring("eu.gcr.io", basic("old", "old"));
+    let image = reference("eu.gcr.io/shop/cart:1");
+    let error = client.image(&image, &amd64(), &keyring).await.expect_err("refused");
+    let expected = format!(
+        "eu.gcr.io refused the credentials of secret \"pull\" (entry \"eu.gcr.io\") for eu.gcr.io/shop/cart; and there \
+         is no cloud identity: the metadata server at {} gave nothing for this pod: it answered 404 Not Found: no account",
+        metadata.host()
+    );
+    assert!(words(&error).starts_with(&expected), "{}", words(&error));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_identity_is_asked_for_unless_it_is_wanted_or_for_a_registry_of_no_cloud() {
     let front = registry(|_| false).await;
     let metadata = Server::start(|_| google::token("good", 3600)).await;

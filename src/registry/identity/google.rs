@@ -1,4 +1,7 @@
-//! Google's registries: an access token of the metadata server, which on GKE knows the pod's own identity.
+//! Google's registries: an access token of the metadata server, which on GKE knows the pod's own identity, or one that is
+//! given for a token of another issuer.
+
+mod external;
 
 use std::fmt;
 use std::time::Duration;
@@ -25,8 +28,11 @@ const USERNAME: &str = "oauth2accesstoken";
 
 /// Where an access token comes from.
 #[derive(Clone, Debug)]
-pub(super) struct Source {
-    metadata: Url,
+pub(super) enum Source {
+    /// The metadata server.
+    Metadata(Url),
+    /// Workload identity federation, as a file of `GOOGLE_APPLICATION_CREDENTIALS` tells it.
+    External(String),
 }
 
 #[derive(Deserialize)]
@@ -37,6 +43,9 @@ struct Answer {
 
 impl Source {
     pub(super) fn of(variables: Variables<'_>) -> Result<Self, IdentityError> {
+        if let Some(file) = variables.get(external::VARIABLE) {
+            return Ok(Self::External(file));
+        }
         let given = ["GCE_METADATA_HOST", "GCE_METADATA_IP"]
             .into_iter()
             .find_map(|name| Some((name, variables.get(name)?)));
@@ -44,16 +53,24 @@ impl Source {
         let url = Url::parse(&format!("http://{host}/{TOKEN}")).ok();
         // Nothing but a host with or without a port.
         let url = url.filter(|url| host_of(url).eq_ignore_ascii_case(&host) || host.ends_with(":80"));
-        let metadata = url.ok_or(IdentityError::Variable { name, what: "names no host" })?;
-        Ok(Self { metadata })
+        url.map(Self::Metadata).ok_or(IdentityError::Variable { name, what: "names no host" })
     }
 }
 
 /// An access token as a password.
 pub(super) async fn grant(services: &Services, source: &Source) -> Result<Grant, Setback<IdentityError>> {
+    let (token, life) = match source {
+        Source::Metadata(url) => of_metadata(services, url).await?,
+        Source::External(file) => external::fetch(services, file).await?,
+    };
+    let credential = Credential::Basic { username: USERNAME.to_owned(), password: token };
+    Ok(Grant::new(credential, life))
+}
+
+async fn of_metadata(services: &Services, url: &Url) -> Result<(Secret, Duration), Setback<IdentityError>> {
     let question = Question {
         service: "the metadata server",
-        url: source.metadata.clone(),
+        url: url.clone(),
         way: Way::Starting { limit: ANSWER_TIME },
         who: "this pod",
         secrets: Vec::new(),
@@ -61,14 +78,17 @@ pub(super) async fn grant(services: &Services, source: &Source) -> Result<Grant,
     };
     let ask = |client: &reqwest::Client, url| client.get(url).header("Metadata-Flavor", "Google");
     let answer: Answer = services.ask_json(&question, ask).await?;
-    let password = Secret::new(answer.access_token);
-    let credential = Credential::Basic { username: USERNAME.to_owned(), password };
-    Ok(Grant::new(credential, Duration::from_secs(answer.expires_in)))
+    Ok((Secret::new(answer.access_token), Duration::from_secs(answer.expires_in)))
 }
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the account that the metadata server at {} knows", host_of(&self.metadata))
+        match self {
+            Self::Metadata(url) => {
+                write!(f, "the account that the metadata server at {} knows", host_of(url))
+            }
+            Self::External(file) => write!(f, "the external account of {file}"),
+        }
     }
 }
 

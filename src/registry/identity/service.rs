@@ -199,7 +199,8 @@ fn is_refused(error: &reqwest::Error) -> bool {
     false
 }
 
-/// Reads a token from a file that a variable names, anew each time, since such tokens are replaced before they end.
+/// Reads a token from a file that a variable names, anew each time, since such tokens are replaced before they end. What
+/// stands around it is taken off.
 pub(super) async fn read_token(name: &'static str, path: &str) -> Result<Secret, Setback<IdentityError>> {
     let failed = |source: Cause| {
         Setback::lasting(IdentityError::File { path: path.chars().take(300).collect(), name, source })

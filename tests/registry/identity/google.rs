@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use clarity::registry::Keyring;
+use clarity::registry::{Keyring, Registry, Settings};
 
 use super::super::http::{Response, Server};
 use super::super::{amd64, reference};
-use super::{client, pull, registry};
+use super::{client, path, pull, registry, settings, token_file};
 
 const HOST: &str = "europe-docker.pkg.dev";
 
@@ -86,6 +86,45 @@ async fn a_token_that_the_registry_does_not_take_is_renewed_once() {
         )
     );
     assert_eq!(second.seen().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_account_exchanges_the_token_of_another_issuer() {
+    let front = registry(|pair| pair == "oauth2accesstoken:of the account").await;
+    let google = Server::start(|request| {
+        let body = String::from_utf8_lossy(&request.body);
+        if request.target == "/v1/token" && body.ends_with("subject_token=of+the+pod") {
+            return token("federated", 3600);
+        }
+        if request.target == "/account:generateAccessToken"
+            && request.header("authorization") == Some("Bearer federated")
+        {
+            let body = r#"{"accessToken":"of the account","expireTime":"2099-01-01T00:00:00Z"}"#;
+            return Response::new(200, body);
+        }
+        Response::new(400, r#"{"error":"invalid_grant","error_description":"no such token"}"#)
+    })
+    .await;
+    let pods = token_file(r#"{"token": "of the pod"}"#);
+    let address = format!("http://{}", google.host());
+    let configuration = serde_json::json!({
+        "type": "external_account", "audience": "//iam.googleapis.com/pool", "token_url": format!("{address}/v1/token"),
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "service_account_impersonation_url": format!("{address}/account:generateAccessToken"),
+        "credential_source": {"file": path(&pods), "format": {"type": "json", "subject_token_field_name": "token"}},
+    });
+    let file = token_file(&configuration.to_string());
+    let variables = [("GOOGLE_APPLICATION_CREDENTIALS", path(&file))];
+    let plain_http = vec![HOST.to_owned(), google.host()];
+    let settings = || settings(HOST, &front, &variables);
+    let pod = Registry::new(Settings { plain_http, ..settings() }).expect("set up");
+    pull(&pod, HOST).await.expect("pulled");
+
+    let strict = Registry::new(settings()).expect("set up");
+    let error = pull(&strict, HOST).await.expect_err("refused");
+    let reason = "GOOGLE_APPLICATION_CREDENTIALS names an address that is not asked over TLS";
+    assert!(error.contains(reason), "{error}");
+    assert_eq!(google.seen().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
