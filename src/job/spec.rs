@@ -67,6 +67,15 @@ impl std::fmt::Display for User {
     }
 }
 
+/// What a pod is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To read images.
+    Read,
+    /// To tell how their registries are asked, and what they say.
+    Explain,
+}
+
 /// What all Jobs of a scan share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobSettings {
@@ -95,6 +104,8 @@ pub struct JobSettings {
 /// One pod's work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodTask {
+    /// What it is made for.
+    pub purpose: Purpose,
     /// Number of the Job within the scan, from 1: part of its name.
     pub number: usize,
     /// Jobs planned at the start.

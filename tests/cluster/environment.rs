@@ -24,6 +24,8 @@ pub(crate) struct Environment {
     pub(crate) private_scanner: String,
     /// Folder with a folder for each node.
     nodes: PathBuf,
+    /// Where docker-registry keeps what both registries serve.
+    pub(crate) registry_data: PathBuf,
     images: PathBuf,
     cache: PathBuf,
 }
@@ -69,6 +71,7 @@ impl Environment {
             registry_ca,
             credential: (variable("CLARITY_REGISTRY_USER")?, variable("CLARITY_REGISTRY_PASSWORD")?),
             nodes: PathBuf::from(variable("CLARITY_NODES")?),
+            registry_data: PathBuf::from(variable("CLARITY_REGISTRY_DATA")?),
             images: PathBuf::from(variable("CLARITY_IMAGES")?),
             cache,
         })

@@ -33,7 +33,7 @@ async fn serving(
 }
 
 /// Where a request wants to go on.
-fn offset(request: &Request) -> usize {
+pub(crate) fn offset(request: &Request) -> usize {
     let range = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
     range.map_or(0, |at| at.parse().expect("a number"))
 }

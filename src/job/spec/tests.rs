@@ -32,6 +32,7 @@ fn task(images: usize) -> PodTask {
         mount: None,
     };
     PodTask {
+        purpose: Purpose::Read,
         number: 2,
         of: 3,
         place: Place { namespace: "shop".into(), pull_secrets: vec!["pull".into()], reader: Reader::Stream },
