@@ -2,17 +2,15 @@
 //! the services that give passwords for them, and the webhooks that tell pods who they are. Tokens of pods are reviewed by
 //! the API server, as the clouds do by its keys.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::process::Command;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustls::{ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use crate::environment::{environment, kubectl, kubectl_with, wait_for};
+use crate::https::{HttpsServer, Request, Response};
 use crate::registry::{blob, tls_with};
 
 /// The registry of Amazon's.
@@ -29,12 +27,6 @@ pub(crate) const ROLE: &str = "arn:aws:iam::123456789012:role/scanner";
 /// The cloud; its content is one fixture image. It ends with the process.
 pub(crate) struct Cloud {
     folder: tempfile::TempDir,
-}
-
-struct Request {
-    path: String,
-    headers: Vec<(String, String)>,
-    body: String,
 }
 
 impl Cloud {
@@ -55,15 +47,7 @@ impl Cloud {
         // Another run of these tests may have it now.
         let listener =
             wait_for("port 443 of this machine", 120, || TcpListener::bind(("10.99.0.254", 443)).ok());
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let tls = Arc::clone(&tls);
-                std::thread::spawn(move || {
-                    let connection = ServerConnection::new(tls).map_err(std::io::Error::other)?;
-                    converse(BufReader::new(StreamOwned::new(connection, stream)), fixture)
-                });
-            }
-        });
+        HttpsServer::start_at(listener, tls, move |request| answer(request, fixture));
         Self { folder }
     }
 
@@ -73,89 +57,45 @@ impl Cloud {
     }
 }
 
-/// Answers the requests of one connection.
-fn converse(
-    mut stream: BufReader<StreamOwned<ServerConnection, std::net::TcpStream>>,
-    fixture: &str,
-) -> std::io::Result<()> {
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        let mut words = line.split_whitespace();
-        let (method, path) = (words.next().unwrap_or_default().to_owned(), words.next().unwrap_or_default());
-        let mut request = Request { path: path.to_owned(), headers: Vec::new(), body: String::new() };
-        loop {
-            let mut header = String::new();
-            stream.read_line(&mut header)?;
-            let Some((name, value)) = header.split_once(':') else { break };
-            request.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-        }
-        let length = request.header("content-length").parse().unwrap_or(0);
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body)?;
-        request.body = String::from_utf8_lossy(&body).into_owned();
-        let (status, more, body) = answer(&request, fixture);
-        let out = stream.get_mut();
-        write!(out, "HTTP/1.1 {status} X\r\n{more}Content-Length: {}\r\n\r\n", body.len())?;
-        if method != "HEAD" {
-            out.write_all(&body)?;
-        }
-        out.flush()?;
-    }
+/// A field of a form. Tokens and the values that are looked at need no decoding.
+fn field<'a>(request: &'a Request, name: &str) -> &'a str {
+    let mut fields = request.body.split('&').filter_map(|pair| pair.split_once('='));
+    fields.find(|(key, _)| *key == name).map_or("", |(_, value)| value)
 }
 
-impl Request {
-    fn header(&self, name: &str) -> &str {
-        let found = self.headers.iter().find(|(key, _)| key == name);
-        found.map_or("", |(_, value)| value)
-    }
-
-    /// A field of a form. Tokens and the values that are looked at need no decoding.
-    fn field(&self, name: &str) -> &str {
-        let fields = self.body.split('&').filter_map(|pair| pair.split_once('='));
-        fields.into_iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value)
-    }
-}
-
-type Answer = (u16, String, Vec<u8>);
-
-fn answer(request: &Request, fixture: &str) -> Answer {
-    let plain = |status, text: &str| (status, String::new(), text.as_bytes().to_vec());
+fn answer(request: &Request, fixture: &str) -> Response {
     match request.header("host") {
         ECR => {
             let password = format!("Basic {}", STANDARD.encode("AWS:good"));
             if request.header("authorization") == password {
                 return content(request, fixture);
             }
-            (401, format!("WWW-Authenticate: Basic realm=\"https://{ECR}/\"\r\n"), Vec::new())
+            Response::new(401, "").with("WWW-Authenticate", format!("Basic realm=\"https://{ECR}/\""))
         }
-        ACR if request.path == "/oauth2/exchange" => match request.field("access_token") {
-            "entra" => plain(200, r#"{"refresh_token":"refresh"}"#),
-            _ => plain(401, ""),
+        ACR if request.path == "/oauth2/exchange" => match field(request, "access_token") {
+            "entra" => Response::new(200, r#"{"refresh_token":"refresh"}"#),
+            _ => Response::new(401, ""),
         },
-        ACR if request.path == "/oauth2/token" => match request.field("refresh_token") {
-            "refresh" => plain(200, r#"{"access_token":"pull","expires_in":300}"#),
-            _ => plain(401, ""),
+        ACR if request.path == "/oauth2/token" => match field(request, "refresh_token") {
+            "refresh" => Response::new(200, r#"{"access_token":"pull","expires_in":300}"#),
+            _ => Response::new(401, ""),
         },
         ACR if request.header("authorization") == "Bearer pull" => content(request, fixture),
         ACR => {
             let challenge = format!("Bearer realm=\"https://{ACR}/oauth2/token\",service=\"{ACR}\"");
-            (401, format!("WWW-Authenticate: {challenge}\r\n"), Vec::new())
+            Response::new(401, "").with("WWW-Authenticate", challenge)
         }
-        _ if request.field("Action") == "AssumeRoleWithWebIdentity" => {
-            let (code, text) = match is_of_account(request.field("WebIdentityToken"), "sts.amazonaws.com") {
-                true if request.field("RoleArn") == ROLE.replace(':', "%3A").replace('/', "%2F") => {
-                    let keys = "<AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>\
-                        <SessionToken>session</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>";
-                    (200, format!("<AssumeRoleWithWebIdentityResponse><AssumeRoleWithWebIdentityResult><Credentials>{keys}\
-                        </Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"))
-                }
-                _ => (403, "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>Not authorized to \
-                    perform sts:AssumeRoleWithWebIdentity</Message></Error></ErrorResponse>".to_owned()),
-            };
-            plain(code, &text)
+        _ if field(request, "Action") == "AssumeRoleWithWebIdentity" => {
+            let is_role = field(request, "RoleArn") == ROLE.replace(':', "%3A").replace('/', "%2F");
+            if !is_role || !is_of_account(field(request, "WebIdentityToken"), "sts.amazonaws.com") {
+                let error = "<Code>AccessDenied</Code><Message>Not authorized</Message>";
+                return Response::new(403, format!("<ErrorResponse><Error>{error}</Error></ErrorResponse>"));
+            }
+            let keys = "<AccessKeyId>ASIA</AccessKeyId><SecretAccessKey>secret</SecretAccessKey>\
+                <SessionToken>session</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration>";
+            let action = "AssumeRoleWithWebIdentity";
+            let result = format!("<{action}Result><Credentials>{keys}</Credentials></{action}Result>");
+            Response::new(200, format!("<{action}Response>{result}</{action}Response>"))
         }
         _ if request.header("x-amz-target").ends_with("GetAuthorizationToken") => {
             let is_signed = request.header("authorization").contains("Credential=ASIA/")
@@ -163,15 +103,16 @@ fn answer(request: &Request, fixture: &str) -> Answer {
             let token = STANDARD.encode("AWS:good");
             let data =
                 json!({"authorizationData": [{"authorizationToken": token, "expiresAt": 4_070_908_800_u64}]});
-            if is_signed { plain(200, &data.to_string()) } else { plain(400, "") }
+            if is_signed { Response::new(200, data.to_string()) } else { Response::new(400, "") }
         }
         _ if request.path == "/tenant-1/oauth2/v2.0/token" => {
-            match is_of_account(request.field("client_assertion"), "api://AzureADTokenExchange") {
-                true => plain(200, r#"{"access_token":"entra","expires_in":3599}"#),
-                false => plain(401, r#"{"error":"invalid_client"}"#),
+            let is_ours = is_of_account(field(request, "client_assertion"), "api://AzureADTokenExchange");
+            if !is_ours {
+                return Response::new(401, r#"{"error":"invalid_client"}"#);
             }
+            Response::new(200, r#"{"access_token":"entra","expires_in":3599}"#)
         }
-        _ => plain(404, ""),
+        _ => Response::new(404, ""),
     }
 }
 
@@ -187,15 +128,15 @@ fn is_of_account(token: &str, audience: &str) -> bool {
 }
 
 /// A manifest or blob of the fixture (OCI distribution-spec, "Pull").
-fn content(request: &Request, fixture: &str) -> Answer {
+fn content(request: &Request, fixture: &str) -> Response {
     let digest = request.path.rsplit('/').next().unwrap_or_default();
     match blob(&environment().layout(fixture), digest) {
         Ok(bytes) => {
             let is_manifest = request.path.contains("/manifests/");
             let kind = if is_manifest { "vnd.oci.image.manifest.v1+json" } else { "octet-stream" };
-            (200, format!("Content-Type: application/{kind}\r\n"), bytes)
+            Response::new(200, bytes).with("Content-Type", format!("application/{kind}"))
         }
-        Err(_) => (404, String::new(), Vec::new()),
+        Err(_) => Response::new(404, ""),
     }
 }
 
