@@ -39,7 +39,7 @@ pub(crate) fn offset(request: &Request) -> usize {
 }
 
 /// The rest of a layer from where it was asked for.
-fn partial(request: &Request, layer: &[u8]) -> Response {
+pub(crate) fn partial(request: &Request, layer: &[u8]) -> Response {
     let at = offset(request);
     let response = Response::new(if at == 0 { 200 } else { 206 }, &layer[at..]);
     let end = layer.len();
