@@ -51,7 +51,11 @@ pub enum PullError {
         offered: String,
     },
     /// The registry's token service gave no token.
-    #[error("the token service {service} gave no token for {repository} and {}", Tried(tried))]
+    #[error(
+        "the token service {service} gave no token for {repository} and {}{}",
+        Tried(tried),
+        NoIdentity(no_identity)
+    )]
     TokenService {
         /// The repository.
         repository: Repository,
@@ -59,6 +63,8 @@ pub enum PullError {
         service: String,
         /// Which credentials were shown to it, in words; empty if none.
         tried: Vec<String>,
+        /// Why the registry's cloud gave none.
+        no_identity: Option<Arc<IdentityError>>,
         /// Why not.
         #[source]
         source: Box<TokenError>,

@@ -147,8 +147,13 @@ impl Refusals {
         if let PullError::NoCredential { no_identity: Some(error), .. } = &error {
             self.no_identity = Some(Arc::clone(error));
         }
-        let is_gone = |error: &PullError| matches!(error, PullError::NotFound { .. });
-        if self.worst.as_ref().is_none_or(|kept| is_gone(&error) || !is_gone(kept)) {
+        let weight = |error: &PullError| match error {
+            PullError::NotFound { .. } => 2,
+            // What came of asking anonymously after all credentials.
+            PullError::NoCredential { .. } => 0,
+            _ => 1,
+        };
+        if self.worst.as_ref().is_none_or(|kept| weight(&error) >= weight(kept)) {
             self.worst = Some(error);
         }
     }
@@ -158,7 +163,9 @@ impl Refusals {
         if let PullError::Unauthorized { tried, .. } | PullError::TokenService { tried, .. } = &mut error {
             *tried = self.all_tried;
         }
-        if let PullError::Unauthorized { no_identity, .. } = &mut error {
+        if let PullError::Unauthorized { no_identity, .. } | PullError::TokenService { no_identity, .. } =
+            &mut error
+        {
             *no_identity = self.no_identity;
         }
         error

@@ -219,7 +219,8 @@ impl TokenRequest<'_> {
 
     fn failed(&self, service: String, error: TokenError) -> PullError {
         let tried = self.label.map(ToOwned::to_owned).into_iter().collect();
-        PullError::TokenService { repository: self.repository.clone(), service, tried, source: Box::new(error) }
+        let (repository, no_identity) = (self.repository.clone(), self.no_identity.cloned());
+        PullError::TokenService { repository, service, tried, no_identity, source: Box::new(error) }
     }
 }
 

@@ -69,7 +69,8 @@ impl ImageError {
         match self {
             Self::Pull(
                 PullError::NoCredential { no_identity: Some(_), .. }
-                | PullError::Unauthorized { no_identity: Some(_), .. },
+                | PullError::Unauthorized { no_identity: Some(_), .. }
+                | PullError::TokenService { no_identity: Some(_), .. },
             ) => words + "; an account that has one is named by --service-account NAME",
             _ => words,
         }
