@@ -9,7 +9,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::image::{ImageError, ImageReader, ReadImage};
 use crate::VERSION;
 use crate::image::registered::Registered;
-use crate::registry::{EXPLANATION_VERSION, Format, Keyring, ProxySettings, Registry, Settings, SettingsError};
+use crate::registry::{
+    EXPLANATION_VERSION, Format, IdentitySettings, Keyring, ProxySettings, Registry, Settings, SettingsError,
+};
 use crate::wire::{
     Document, DocumentName, Failure, FailureKind, MAX_IMAGES, Outcome, PullSecret, SendError, Sender, Task,
 };
@@ -94,7 +96,11 @@ pub async fn run<W: Write + Send + 'static>(
         return Err(RunError::TooMany(task.images.len()));
     }
     let deadline = Instant::now() + time_left(&task);
-    let settings = Settings { proxy: ProxySettings::from_variables(&variable), ..Settings::of(&task.network) };
+    let settings = Settings {
+        proxy: ProxySettings::from_variables(&variable),
+        identity: IdentitySettings::from_variables(&variable),
+        ..Settings::of(&task.network)
+    };
     let explains = task.documents.contains(&DocumentName::Explanation);
     let registry = if explains { Registry::recording(settings)? } else { Registry::new(settings)? };
     let (keyring, notes) = keyring(&task.pull_secrets);
