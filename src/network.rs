@@ -81,7 +81,7 @@ pub struct Upstream {
     pub authorities: Option<String>,
     /// Certificates and keys to show it. They stay on this machine.
     #[serde(skip)]
-    pub identity: Option<Identity>,
+    pub client: Option<ClientCertificate>,
     /// Headers that go with each request.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<Header>,
@@ -110,7 +110,7 @@ pub struct Header {
 
 /// A certificate and its key, both PEM. Shown to nobody but who asks for it in a TLS handshake.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Identity {
+pub struct ClientCertificate {
     /// The certificate, and those that lead to its authority.
     pub certificates: Vec<u8>,
     /// The private key.
@@ -151,7 +151,7 @@ impl Upstream {
             is_fallback: false,
             skip_verify: false,
             authorities: None,
-            identity: None,
+            client: None,
             headers: Vec::new(),
             dial_timeout_ms: None,
         }
@@ -217,9 +217,9 @@ impl fmt::Debug for Header {
     }
 }
 
-impl fmt::Debug for Identity {
+impl fmt::Debug for ClientCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Identity(not shown)")
+        f.write_str("ClientCertificate(not shown)")
     }
 }
 

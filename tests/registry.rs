@@ -19,6 +19,8 @@ mod fault;
 mod fetch;
 #[path = "registry/http.rs"]
 mod http;
+#[path = "registry/identity.rs"]
+mod identity;
 #[path = "registry/index.rs"]
 mod index;
 #[path = "registry/long.rs"]

@@ -15,7 +15,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
-    GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION,
+    CONTAINER, GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION,
     SELECTION_ANNOTATION,
 };
 use crate::cluster::{NAME, SCAN_LABEL, SCHEDULE_LABEL};
@@ -148,7 +148,11 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
         (SELECTION_ANNOTATION.to_owned(), settings.selection.clone()),
     ]);
     let name = format!("clarity-{}-{}", settings.scan, task.number);
-    let pod_labels = pod_labels(&labels, &name);
+    let mut pod_labels = pod_labels(&labels, &name);
+    if settings.service_account.is_some() {
+        // Azure's webhook wants to be asked by the pod too; those of the other clouds look at the account alone.
+        pod_labels.insert("azure.workload.identity/use".to_owned(), "true".to_owned());
+    }
     let seconds = i64::try_from(task.timeout.as_secs()).unwrap_or(i64::MAX / 2);
     Job {
         metadata: ObjectMeta {
@@ -166,7 +170,7 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(pod_labels),
-                    annotations: Some(without_sidecars()),
+                    annotations: Some(pod_annotations(task)),
                     ..ObjectMeta::default()
                 }),
                 spec: Some(pod(task, settings, seconds + 30)),
@@ -196,6 +200,15 @@ pub(super) fn pod_labels(labels: &BTreeMap<String, String>, job: &str) -> BTreeM
     labels.insert("sidecar.istio.io/inject".to_owned(), "false".to_owned());
     labels.insert("kuma.io/sidecar-injection".to_owned(), "disabled".to_owned());
     labels
+}
+
+/// Annotations by which webhooks leave the pod alone, or the container that reads mounted images: it is to hold no
+/// credential, so that none of a cloud's identities may be put into it either.
+fn pod_annotations(task: &PodTask) -> BTreeMap<String, String> {
+    let skip = ["eks.amazonaws.com/skip-containers", "azure.workload.identity/skip-containers"];
+    let skip = skip.into_iter().filter(|_| task.place.is_mount());
+    let skip = skip.map(|key| (key.to_owned(), CONTAINER.to_owned()));
+    without_sidecars().into_iter().chain(skip).collect()
 }
 
 /// Annotations by which service meshes leave a pod alone: a sidecar would outlive the scanner.

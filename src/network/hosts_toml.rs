@@ -6,7 +6,7 @@ use std::time::Duration;
 use toml::Value;
 
 use super::text::{ConfigError, MOST, Section, Told, parse};
-use super::{Header, Identity, Route, Serves, Upstream};
+use super::{ClientCertificate, Header, Route, Serves, Upstream};
 
 /// Reads a file that a configuration names, as bytes. Relative paths are relative to the configuration.
 pub type Files<'a> = &'a dyn Fn(&str) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
@@ -135,7 +135,7 @@ fn upstream(
         }
         place.authorities = (!pem.is_empty()).then_some(pem);
     }
-    place.identity = client(section, files, notes)?;
+    place.client = client(section, files, notes)?;
     place.headers = headers(section)?;
     if let Some(text) = section.text("dial_timeout")? {
         let time =
@@ -176,7 +176,7 @@ fn client(
     section: &mut Section<'_>,
     files: Files<'_>,
     notes: &mut Vec<String>,
-) -> Result<Option<Identity>, ConfigError> {
+) -> Result<Option<ClientCertificate>, ConfigError> {
     let wrong = "should be a file, a list of files, or a list of pairs of certificate and key";
     let pairs: Vec<(String, String)> = match section.take("client") {
         None => return Ok(None),
@@ -207,7 +207,7 @@ fn client(
     let Some((certificate, key)) = pairs.into_iter().next() else { return Ok(None) };
     let certificates = read(section, "client", &certificate, files)?;
     let key = read(section, "client", &key, files)?;
-    Ok(Some(Identity { certificates, key }))
+    Ok(Some(ClientCertificate { certificates, key }))
 }
 
 fn headers(section: &mut Section<'_>) -> Result<Vec<Header>, ConfigError> {

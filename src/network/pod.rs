@@ -75,7 +75,7 @@ impl Network {
     pub fn check_travel(&self) -> Result<(), TravelError> {
         let upstreams = self.routes.iter().flat_map(|route| route.mirrors.iter().chain(&route.origins));
         for upstream in upstreams {
-            if upstream.identity.is_some() {
+            if upstream.client.is_some() {
                 return Err(TravelError::Identity(upstream.address.clone()));
             }
             if let Some(header) = upstream.headers.iter().find(|header| proves_who_asks(&header.name)) {

@@ -176,7 +176,7 @@ fn hosts_of_the_manual_are_read_in_their_order() {
         base.headers.iter().map(|header| format!("{}={}", header.name, header.value)).collect();
     assert_eq!(headers, ["x-custom-1=value1", "x-custom-2=value2", "x-custom-2=value3"]);
     assert_eq!(art.authorities.as_deref(), Some("content of a.pem\ncontent of b.pem\n"));
-    let identity = art.identity.as_ref().expect("a pair");
+    let identity = art.client.as_ref().expect("a pair");
     assert_eq!(identity.key, b"content of c.key");
     assert_eq!(route.origins[0].address, "https://registry-1.docker.io/v2");
     assert!(!route.origins[0].says_namespace);
@@ -247,7 +247,7 @@ fn keys_and_passwords_stay_on_this_machine() {
     let text = serde_json::to_string(&network).expect("JSON");
     assert!(!text.contains("c.key") && !text.contains("c.cert"));
     assert!(!format!("{network:?}").contains("value1") && !format!("{network:?}").contains("c.key"));
-    network.routes[0].mirrors[2].identity = None;
+    network.routes[0].mirrors[2].client = None;
     assert_eq!(network.check_travel(), Ok(()));
     let back: Network =
         serde_json::from_str(&serde_json::to_string(&network).expect("JSON")).expect("the same");

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme
 
 use super::error::Cause;
 use super::settings::{ProxySettings, Settings};
-use crate::network::Identity;
+use crate::network::ClientCertificate;
 
 /// What a layer may have under way before someone reads it. Layers of one image share a connection: their windows
 /// together must fit in its window, or one that waits to be read would starve those it waits for.
@@ -73,7 +73,7 @@ pub enum SettingsError {
 pub(super) struct HostSettings {
     /// PEM certificates of authorities that are trusted besides the others.
     pub(super) authorities: Option<String>,
-    pub(super) identity: Option<Identity>,
+    pub(super) client: Option<ClientCertificate>,
     pub(super) skip_verify: bool,
     /// Longest wait for a connection, if it is another than usual.
     pub(super) connect_timeout: Option<Duration>,
@@ -86,7 +86,24 @@ pub(crate) fn build(settings: &Settings) -> Result<reqwest::Client, SettingsErro
 
 /// Builds the client for one host.
 pub(super) fn build_for(settings: &Settings, host: &HostSettings) -> Result<reqwest::Client, SettingsError> {
-    let mut builder = reqwest::Client::builder()
+    let mut builder = builder(settings, host)?;
+    for proxy in proxies(&settings.proxy)? {
+        builder = builder.proxy(proxy);
+    }
+    builder.build().map_err(|error| SettingsError::Client(Cause::of(&error)))
+}
+
+/// Builds a client for what is on this very node: no proxy can reach it.
+pub(super) fn build_near(
+    settings: &Settings,
+    connect_timeout: Duration,
+) -> Result<reqwest::Client, SettingsError> {
+    let host = HostSettings { connect_timeout: Some(connect_timeout), ..HostSettings::default() };
+    builder(settings, &host)?.build().map_err(|error| SettingsError::Client(Cause::of(&error)))
+}
+
+fn builder(settings: &Settings, host: &HostSettings) -> Result<reqwest::ClientBuilder, SettingsError> {
+    Ok(reqwest::Client::builder()
         .user_agent(concat!("kubectl-clarity/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(tls(settings, host)?)
         // Redirects are followed one by one, so that credentials never go along to another host.
@@ -99,11 +116,7 @@ pub(super) fn build_for(settings: &Settings, host: &HostSettings) -> Result<reqw
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_header_list_size(64 * 1024)
         // Without this the environment would be read.
-        .no_proxy();
-    for proxy in proxies(&settings.proxy)? {
-        builder = builder.proxy(proxy);
-    }
-    builder.build().map_err(|error| SettingsError::Client(Cause::of(&error)))
+        .no_proxy())
 }
 
 /// The public authorities, compiled in since an image from scratch has none, and those that were given.
@@ -123,7 +136,7 @@ fn tls(settings: &Settings, host: &HostSettings) -> Result<ClientConfig, Setting
     } else {
         config.with_root_certificates(roots)
     };
-    let mut config = match host.identity.as_ref().or(settings.identity.as_ref()) {
+    let mut config = match host.client.as_ref().or(settings.client.as_ref()) {
         None => config.with_no_client_auth(),
         Some(identity) => {
             let (certificates, key) = read_identity(identity)?;
@@ -149,7 +162,7 @@ fn add_roots(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), SettingsError>
 
 /// Errors of the PEM reader name kinds of sections, and nothing of what is in them.
 fn read_identity(
-    identity: &Identity,
+    identity: &ClientCertificate,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), SettingsError> {
     let wrong = |error: rustls::pki_types::pem::Error| SettingsError::Identity(Cause::of(&error));
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&identity.certificates).collect();

@@ -37,7 +37,7 @@ impl Hosts {
                 let usual = is_mirror.then(|| MIRROR_TIMEOUT.min(settings.connect_timeout));
                 let wanted = HostSettings {
                     authorities: upstream.authorities.clone(),
-                    identity: upstream.identity.clone(),
+                    client: upstream.client.clone(),
                     skip_verify: upstream.skip_verify,
                     connect_timeout: own.or(usual),
                 };

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::identity::IdentitySettings;
 use super::secret::Secret;
-use crate::network::{CLIENT_FOLDER, Identity, Network, PROXY_FOLDER, Route, SecretKey};
+use crate::network::{CLIENT_FOLDER, ClientCertificate, Network, PROXY_FOLDER, Route, SecretKey};
 
 /// Everything about the transport that a person or a test may want otherwise.
 #[derive(Clone, Debug)]
@@ -16,7 +17,7 @@ pub struct Settings {
     /// How some repositories are asked otherwise than by their name.
     pub routes: Vec<Route>,
     /// A certificate for registries that ask for one.
-    pub identity: Option<Identity>,
+    pub client: Option<ClientCertificate>,
     /// Proxies; none are used unless named here.
     pub proxy: ProxySettings,
     /// Longest wait for a connection.
@@ -37,6 +38,8 @@ pub struct Settings {
     pub resumes: u32,
     /// What to do about layers that lie outside of the registry.
     pub foreign_layers: ForeignLayers,
+    /// Identities in the clouds that registries may belong to; none by default.
+    pub identity: IdentitySettings,
 }
 
 /// An amount of data in an amount of time.
@@ -74,7 +77,7 @@ impl Default for Settings {
             extra_roots: None,
             plain_http: Vec::new(),
             routes: Vec::new(),
-            identity: None,
+            client: None,
             proxy: ProxySettings::default(),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
@@ -85,6 +88,7 @@ impl Default for Settings {
             longest_wait: Duration::from_secs(30),
             resumes: 5,
             foreign_layers: ForeignLayers::Refused,
+            identity: IdentitySettings::default(),
         }
     }
 }
@@ -132,7 +136,7 @@ impl Settings {
             read(&Path::new(folder).join(key)).map_err(|source| PodError::Unread { what, secret, source })
         };
         if let Some(secret) = &network.client_secret {
-            self.identity = Some(Identity {
+            self.client = Some(ClientCertificate {
                 certificates: file(CLIENT_FOLDER, "tls.crt", "the client certificate", secret)?,
                 key: file(CLIENT_FOLDER, "tls.key", "the key of the client certificate", secret)?,
             });

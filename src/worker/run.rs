@@ -10,7 +10,8 @@ use super::image::{ImageError, ImageReader, ReadImage};
 use crate::VERSION;
 use crate::image::registered::Registered;
 use crate::registry::{
-    EXPLANATION_VERSION, Format, Keyring, PodError, ProxySettings, Registry, Settings, SettingsError,
+    EXPLANATION_VERSION, Format, IdentitySettings, Keyring, PodError, ProxySettings, Registry, Settings,
+    SettingsError,
 };
 use crate::wire::{
     Document, DocumentName, Failure, FailureKind, MAX_IMAGES, Outcome, PullSecret, SendError, Sender, Task,
@@ -99,7 +100,11 @@ pub async fn run<W: Write + Send + 'static>(
         return Err(RunError::TooMany(task.images.len()));
     }
     let deadline = Instant::now() + time_left(&task);
-    let settings = Settings { proxy: ProxySettings::from_variables(&variable), ..Settings::of(&task.network) };
+    let settings = Settings {
+        proxy: ProxySettings::from_variables(&variable),
+        identity: IdentitySettings::from_variables(&variable),
+        ..Settings::of(&task.network)
+    };
     let settings = settings.in_pod(&task.network, &small_file)?;
     let explains = task.documents.contains(&DocumentName::Explanation);
     let registry = if explains { Registry::recording(settings)? } else { Registry::new(settings)? };

@@ -60,8 +60,17 @@ impl HttpsServer {
     pub(crate) fn start(answer: impl Fn(&Request) -> Response + Send + Sync + 'static) -> Self {
         // All addresses: only the cluster's side of the machine is reached from its pods.
         let listener = TcpListener::bind(("0.0.0.0", 0)).expect("a port");
+        Self::start_at(listener, tls(), answer)
+    }
+
+    /// The same for another listener, with a certificate for other names.
+    pub(crate) fn start_at(
+        listener: TcpListener,
+        tls: Arc<ServerConfig>,
+        answer: impl Fn(&Request) -> Response + Send + Sync + 'static,
+    ) -> Self {
         let port = listener.local_addr().expect("it is bound").port();
-        let (tls, answer, seen) = (tls(), Arc::new(answer), Arc::new(Mutex::new(Vec::new())));
+        let (answer, seen) = (Arc::new(answer), Arc::new(Mutex::new(Vec::new())));
         let log = Arc::clone(&seen);
         std::thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {

@@ -10,6 +10,7 @@ mod bad_input;
 mod cache;
 #[path = "../registry/certificates.rs"]
 mod certificates;
+mod cloud;
 mod connection;
 mod credentials;
 mod detached;
@@ -20,6 +21,7 @@ mod explain_auth;
 mod faults;
 mod findings;
 mod https;
+mod identity;
 mod interruption;
 mod jobs;
 mod loss;

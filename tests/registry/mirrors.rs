@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use clarity::network::{Identity, Network, hosts_toml, registries_conf};
+use clarity::network::{ClientCertificate, Network, hosts_toml, registries_conf};
 use clarity::registry::{Keyring, PullError, Registry, Settings};
 
 use super::http::{Response, Server};
@@ -301,11 +301,11 @@ async fn a_registry_for_known_clients_is_shown_a_certificate() {
     let said = words(&error.expect_err("no certificate"));
     assert!(said.contains(&format!("{host} takes only clients with a certificate that it knows")), "{said}");
 
-    let identity = Identity {
+    let identity = ClientCertificate {
         certificates: fs::read(real.file("client.pem")).expect("there"),
         key: fs::read(real.file("client.key")).expect("there"),
     };
-    let settings = Settings { identity: Some(identity), ..real.settings() };
+    let settings = Settings { client: Some(identity), ..real.settings() };
     Registry::new(settings).expect("set up").push(&image(), &target, &keys).await.expect("known");
 
     let [ca, certificate, key] =

@@ -290,6 +290,58 @@ fn a_pod_without_its_image_volumes_is_not_believed() {
     assert!(distrust(&job, &on_host).is_some_and(|change| !change.is_of_volumes));
 }
 
+/// What the webhooks of EKS and Azure do to a pod whose account stands for an identity.
+#[test]
+fn the_identity_of_a_cloud_that_a_webhook_brings_is_no_alteration() {
+    for (token, variables) in [
+        ("aws-iam-token", ["AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"]),
+        (
+            "eks-pod-identity-token",
+            ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"],
+        ),
+        ("azure-identity-token", ["AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE"]),
+    ] {
+        let job = mounting(User::RootOfNamespace);
+        let mut pod = pod_of(&job);
+        let source = json!({"name": token, "projected": {"defaultMode": 420, "sources": [{"serviceAccountToken":
+            {"audience": "sts.amazonaws.com", "expirationSeconds": 86400, "path": "token"}}]}});
+        let volume = serde_json::from_value(source).expect("a volume");
+        pod.volumes.get_or_insert_default().push(volume);
+        let config = &mut pod.containers[1];
+        let mount = json!({"name": token, "mountPath": "/var/run/secrets/token", "readOnly": true});
+        config.volume_mounts.get_or_insert_default().push(serde_json::from_value(mount).expect("a mount"));
+        let variable = |name: &str| EnvVar { name: name.to_owned(), ..EnvVar::default() };
+        config.env.get_or_insert_default().extend(variables.map(variable));
+        pod.security_context.get_or_insert_default().fs_group = Some(65534);
+        assert_eq!(alterations(&job, &pod), Vec::<String>::new());
+        assert_eq!(distrust(&job, &pod), None);
+    }
+}
+
+#[test]
+fn azure_is_asked_for_an_identity_only_where_an_account_was_named() {
+    let metadata = |account: Option<&str>| {
+        let settings = JobSettings { service_account: account.map(Into::into), ..settings() };
+        desired_job(&task(1), &settings).spec.and_then(|spec| spec.template.metadata).expect("metadata")
+    };
+    let key = "azure.workload.identity/use";
+    assert_eq!(metadata(None).labels.expect("labels").get(key), None);
+    assert_eq!(metadata(Some("scanner")).labels.expect("labels").get(key), Some(&"true".to_owned()));
+}
+
+#[test]
+fn no_identity_is_put_into_what_mounts_images() {
+    let annotations = |job: Job| {
+        let metadata = job.spec.and_then(|spec| spec.template.metadata).expect("metadata");
+        metadata.annotations.expect("annotations")
+    };
+    let (mounting, streaming) =
+        (annotations(mounting(User::Nobody)), annotations(desired_job(&task(1), &settings())));
+    for key in ["eks.amazonaws.com/skip-containers", "azure.workload.identity/skip-containers"] {
+        assert_eq!((mounting.get(key).map(String::as_str), streaming.get(key)), (Some("scan"), None));
+    }
+}
+
 #[test]
 fn a_pull_policy_that_is_rewritten_is_said() {
     let job = mounting(User::Nobody);
