@@ -331,6 +331,10 @@ fn run(
     let desired = desired(with, &work, user, number, left);
     let client = with.connection.client.clone();
     let stop = with.stop.clone();
+    let registry = |(target, route): &(usize, usize)| {
+        with.plan.targets[*target].routes[*route].reference.repository.registry.clone()
+    };
+    let registries: Vec<String> = work.images.iter().map(registry).collect();
     async move {
         let targets: Vec<usize> = work.images.iter().map(|(target, _)| *target).collect();
         let place = work.place.clone();
@@ -338,7 +342,10 @@ fn run(
             // Nobody listens only when the scan is over.
             let _ = progress.send((place.clone(), targets.clone(), event));
         };
-        let end = job::follow(&client, &desired, work.images.len(), left, &stop, on).await;
+        let mut end = job::follow(&client, &desired, work.images.len(), left, &stop, on).await;
+        if let Some(registry) = tell::unreached(&end, &registries) {
+            end.notes.extend(job::restriction(&client, &desired, registry).await);
+        }
         (work, user, end)
     }
 }
