@@ -6,6 +6,7 @@ mod follow;
 mod keeper;
 mod logs;
 mod mounts;
+mod owned;
 mod problem;
 mod run;
 mod seen;
@@ -15,12 +16,12 @@ mod watch;
 pub use clean_up::{CleanUpError, delete, remove_scan};
 pub use k8s_openapi::api::batch::v1::Job;
 
-pub use follow::create;
-pub use follow::{GroupEnd, ImageEnd, Progress, follow};
+pub use follow::{GroupEnd, ImageEnd, Progress, follow, start};
 pub use keeper::{Attached, Claim, Keeper, KeeperError};
+pub use owned::{Original, OwnedSecret};
 pub use problem::Problem;
 pub use seen::{Heard, JobState, SeenJob, SeenScan, hear, mark_stopped, seen_scans};
-pub use spec::{Distrust, JobSettings, PodTask, User, desired_job};
+pub use spec::{Desired, Distrust, JobSettings, PodTask, User, desired_job};
 
 /// Name of the container that reads images.
 pub const CONTAINER: &str = "scan";

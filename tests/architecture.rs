@@ -57,6 +57,7 @@ const MODULES: &[(&str, &[&str])] = &[
             "network",
             "packages",
             "plan",
+            "registry",
             "report",
             "sbom",
             "wire",

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use super::Exit;
 use super::access::AccessArgs;
 use super::errors::Explained;
-use super::kept::is_subdomain;
+use super::kept::{is_subdomain, label};
 use super::ui;
 use crate::cluster::{self, ApiError, Connection, Refusal};
 use crate::report::text::wrap;
@@ -77,11 +77,6 @@ pub(super) enum RbacError {
     /// A runner has its own account.
     #[error("the rights of a runner are those of its own ServiceAccount")]
     OfRunner,
-}
-
-fn label(text: &str) -> Result<String, String> {
-    let is_label = is_subdomain(text) && !text.contains('.') && text.len() <= 63;
-    if is_label { Ok(text.to_owned()) } else { Err("expected the name of a namespace".to_owned()) }
 }
 
 fn name(text: &str) -> Result<String, String> {

@@ -10,7 +10,7 @@ use super::access::AccessArgs;
 use super::database::{AdvisoriesArgs, TransportArgs};
 use super::detach::{self, DetachArgs};
 use super::errors::Explained;
-use super::kept::{KeptArgs, ScannerArgs};
+use super::kept::{KeptArgs, ScannerArgs, label};
 use super::notify::NotifyArgs;
 use super::plan;
 use super::reports::{self, RecordsArgs};
@@ -111,6 +111,10 @@ pub(super) struct ReadArgs {
     max_memory: u64,
     #[command(flatten)]
     scanner: ScannerArgs,
+    /// Namespace in which all scanner pods run, with copies of those entries of pull secrets that their images need [default:
+    /// the namespace of each workload, where nothing is copied]
+    #[arg(long, value_name = "NAME", value_parser = label)]
+    job_namespace: Option<String>,
     #[command(flatten)]
     kept: KeptArgs,
     /// Read again what was read before
@@ -184,7 +188,18 @@ impl ReadArgs {
 
     /// Everything that decides what is read, and how.
     pub(super) fn complete(self, scope: Scope, network: Network) -> Result<ReadConfig, Explained> {
-        let Self { timeout, read, parallelism, max_memory, scanner, kept, refresh, no_pods, keep_jobs } = self;
+        let Self {
+            timeout,
+            read,
+            parallelism,
+            max_memory,
+            scanner,
+            job_namespace,
+            kept,
+            refresh,
+            no_pods,
+            keep_jobs,
+        } = self;
         let CachePods { scanner_image, scanner_pull_secret, service_account } = scanner.complete();
         Ok(ReadConfig {
             cache: kept.complete(&scope)?,
@@ -193,6 +208,7 @@ impl ReadArgs {
             scanner_image,
             scanner_pull_secret,
             service_account,
+            job_namespace,
             network,
             timeout,
             read: match read {

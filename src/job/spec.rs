@@ -13,6 +13,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::owned::OwnedSecret;
 use super::{
     GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION,
     SELECTION_ANNOTATION,
@@ -25,7 +26,7 @@ use crate::wire::TaskImage;
 
 pub use alterations::Distrust;
 pub(super) use alterations::{alterations, distrust};
-pub(super) use containers::pull_policy;
+pub(super) use containers::{SECRETS, pull_policy};
 
 /// Seconds that a finished Job stays if nobody deletes it.
 const TTL_SECONDS: i32 = 300;
@@ -117,6 +118,25 @@ pub struct PodTask {
     pub timeout: Duration,
     /// When it ends, in seconds since 1970.
     pub ends_at: u64,
+    /// Secrets that are made for it. Where the pull secrets of its place are in another namespace, the copies are among them.
+    pub owned: Vec<OwnedSecret>,
+}
+
+/// What is to be created for a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// The Job, which comes first.
+    pub job: Job,
+    /// The Secrets that its pod waits for.
+    pub secrets: Vec<OwnedSecret>,
+}
+
+impl Desired {
+    /// What a task takes.
+    #[must_use]
+    pub fn new(task: PodTask, settings: &JobSettings) -> Self {
+        Self { job: desired_job(&task, settings), secrets: task.owned }
+    }
 }
 
 /// Builds the Job for one group of images.
@@ -134,7 +154,7 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
         (SCOPE_ANNOTATION.to_owned(), settings.scope.clone()),
         (SELECTION_ANNOTATION.to_owned(), settings.selection.clone()),
     ]);
-    let name = format!("clarity-{}-{}", settings.scan, task.number);
+    let name = task.name(settings);
     let pod_labels = pod_labels(&labels, &name);
     let seconds = i64::try_from(task.timeout.as_secs()).unwrap_or(i64::MAX / 2);
     Job {
@@ -161,6 +181,13 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
             ..JobSpec::default()
         }),
         ..Job::default()
+    }
+}
+
+impl PodTask {
+    /// The name of its Job.
+    fn name(&self, settings: &JobSettings) -> String {
+        format!("clarity-{}-{}", settings.scan, self.number)
     }
 }
 
@@ -198,11 +225,13 @@ pub(super) fn without_sidecars() -> BTreeMap<String, String> {
 }
 
 fn pod(task: &PodTask, settings: &JobSettings, deadline: i64) -> PodSpec {
-    let pull = settings.scanner_pull_secret.iter().chain(&task.place.pull_secrets);
+    let secrets = containers::secrets(task, settings);
+    let of_workload = secrets.iter().filter(|secret| secret.pull.is_some()).map(|secret| &secret.name);
+    let pull = settings.scanner_pull_secret.iter().chain(of_workload);
     let pull: Vec<_> = pull.map(|name| LocalObjectReference { name: name.clone() }).collect();
-    let volumes = containers::volumes(task);
+    let volumes = containers::volumes(task, &secrets);
     PodSpec {
-        containers: containers::containers(task, settings),
+        containers: containers::containers(task, settings, &secrets),
         restart_policy: Some("Never".to_owned()),
         active_deadline_seconds: Some(deadline),
         termination_grace_period_seconds: Some(2),

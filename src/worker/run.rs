@@ -188,14 +188,16 @@ fn failure(error: &ImageError, registry: Vec<Registered>) -> Failure {
 /// Reads the mounted pull secrets in their order.
 fn keyring(secrets: &[PullSecret]) -> Keyring {
     let mut keyring = Keyring::new();
-    for PullSecret { name, folder } in secrets {
+    for PullSecret { name, namespace, folder } in secrets {
+        let namespace = namespace.as_ref().map_or_else(String::new, |name| format!(" of namespace {name:?}"));
+        let source = format!("secret {name:?}{namespace}");
         for (file, format) in
             [(".dockerconfigjson", Format::DockerConfigJson), (".dockercfg", Format::DockerCfg)]
         {
             let path = std::path::Path::new(folder).join(file);
             let small = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= MAX_SECRET);
             if let (true, Ok(content)) = (small, std::fs::read(&path)) {
-                keyring.add_file(&format!("secret {name:?}"), format, &content);
+                keyring.add_file(&source, format, &content);
             }
         }
     }

@@ -34,7 +34,12 @@ fn task(images: usize) -> PodTask {
     PodTask {
         number: 2,
         of: 3,
-        place: Place { namespace: "shop".into(), pull_secrets: vec!["pull".into()], reader: Reader::Stream },
+        place: Place {
+            namespace: "shop".into(),
+            pull_secrets: vec!["pull".into()],
+            secrets_from: None,
+            reader: Reader::Stream,
+        },
         user: User::Nobody,
         tolerations: Vec::new(),
         may_pull: false,
@@ -43,6 +48,7 @@ fn task(images: usize) -> PodTask {
         may_ask_for_memory: true,
         timeout: Duration::from_mins(10),
         ends_at: 1_800_000_600,
+        owned: Vec::new(),
     }
 }
 
@@ -56,7 +62,11 @@ fn the_job_is_as_documented() {
     let told = job.pointer_mut("/spec/template/spec/containers/0/env/0/value").expect("the task").take();
     let told: Task = serde_json::from_str(told.as_str().expect("text")).expect("a task");
     assert_eq!(told.images, task(1).images);
-    let secret = PullSecret { name: "pull".to_owned(), folder: "/run/clarity/pull-secrets/0".to_owned() };
+    let secret = PullSecret {
+        name: "pull".to_owned(),
+        namespace: None,
+        folder: "/run/clarity/pull-secrets/0".to_owned(),
+    };
     assert_eq!(told.pull_secrets, [secret]);
     job.pointer_mut("/metadata/annotations/kubectl-clarity.io~1images").expect("images").take();
     let labels = json!({

@@ -8,7 +8,7 @@ use crate::wire::Wanted;
 const LIMITS: Limits = Limits { max_memory: 1 << 30 };
 
 fn place(namespace: &str, reader: Reader) -> Place {
-    Place { namespace: namespace.to_owned(), pull_secrets: Vec::new(), reader }
+    Place { namespace: namespace.to_owned(), pull_secrets: Vec::new(), secrets_from: None, reader }
 }
 
 /// An image with a route in each of these namespaces.
