@@ -29,6 +29,10 @@ pub(super) struct RbacArgs {
     /// Namespace of the ConfigMaps with what was read and found [default: none for scan and scan-all, else the namespace]
     #[arg(long, value_name = "NAME", value_parser = label)]
     state_namespace: Option<String>,
+    /// Namespace in which scanner pods run (scan --job-namespace): in those that are scanned nothing may be created then, and
+    /// Secrets may be read
+    #[arg(long, value_name = "NAME", value_parser = label)]
+    job_namespace: Option<String>,
     /// Name of the roles, and of the ServiceAccount of a runner
     #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
@@ -104,7 +108,7 @@ impl SubjectArgs {
 
 /// Prints the objects, or applies them.
 pub(super) async fn run(args: RbacArgs, access: AccessArgs) -> Result<Exit, Explained> {
-    let RbacArgs { purpose, namespace, state_namespace, name, subject, apply } = args;
+    let RbacArgs { purpose, namespace, state_namespace, job_namespace, name, subject, apply } = args;
     let subject = subject.complete();
     if subject.is_some() && purpose.is_of_runner() {
         return Err(RbacError::OfRunner.into());
@@ -117,7 +121,7 @@ pub(super) async fn run(args: RbacArgs, access: AccessArgs) -> Result<Exit, Expl
     let of_context = || connection.as_ref().map(|connection| connection.namespace.clone());
     let namespace = namespace.or_else(of_context).unwrap_or_else(|| "default".to_owned());
     let name = name.unwrap_or_else(|| purpose.default_name().to_owned());
-    let settings = RoleSettings { name, namespace, state_namespace, subject };
+    let settings = RoleSettings { name, namespace, state_namespace, job_namespace, subject };
     let (objects, remarks) = (objects(purpose, &settings), remarks(purpose, &settings));
     match connection.filter(|_| apply) {
         None => ui::data(None, &yaml(&objects, &remarks))?,

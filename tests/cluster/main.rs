@@ -15,6 +15,7 @@ mod drift;
 mod environment;
 mod findings;
 mod interruption;
+mod job_namespace;
 mod jobs;
 mod loss;
 mod mounts;
