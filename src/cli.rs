@@ -9,6 +9,7 @@ mod detach;
 mod diff;
 mod doctor;
 mod errors;
+mod explain_auth;
 mod find;
 pub mod image;
 mod input;
@@ -83,6 +84,8 @@ enum Command {
     Cache(Box<cache::CacheArgs>),
     /// Say whether scans will work here, and what to do where not; create nothing
     Doctor(Box<doctor::DoctorArgs>),
+    /// Say why an image can be read from its registry, or why not: which pull secrets were tried, and what was answered
+    ExplainAuth(Box<explain_auth::ExplainAuthArgs>),
     /// Print the rights for scans as roles, or apply them to the cluster
     Rbac(Box<rbac::RbacArgs>),
     /// Put the scanner's image into a registry or a file
@@ -98,6 +101,8 @@ enum Exit {
     Passed = 0,
     /// An error.
     Error = 1,
+    /// Arguments that make no sense together.
+    Usage = 2,
     /// `--fail-on` threshold met.
     Threshold = 3,
     /// Not everything in scope could be read or matched.
@@ -142,6 +147,7 @@ async fn run(cli: Cli) -> Exit {
         Command::Db(args) => db::run(*args).await,
         Command::Cache(args) => cache::run(*args, cli.access).await,
         Command::Doctor(args) => doctor::run(*args, cli.access).await,
+        Command::ExplainAuth(args) => explain_auth::run(*args, cli.access).await,
         Command::Rbac(args) => rbac::run(*args, cli.access).await,
         Command::Image(args) => image(args).await,
         Command::Version => {

@@ -21,7 +21,7 @@ pub use keeper::{Attached, Claim, Keeper, KeeperError};
 pub use owned::{Original, OwnedSecret};
 pub use problem::Problem;
 pub use seen::{Heard, JobState, SeenJob, SeenScan, hear, mark_stopped, seen_scans};
-pub use spec::{Desired, Distrust, JobSettings, PodTask, User, desired_job};
+pub use spec::{Desired, Distrust, JobSettings, PodTask, Purpose, User, desired_job};
 
 /// Name of the container that reads images.
 pub const CONTAINER: &str = "scan";

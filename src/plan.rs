@@ -9,7 +9,7 @@ pub use drift::drift;
 
 use crate::coverage::State;
 use crate::facts::{Facts, Toleration};
-use crate::image::{Platform, Reference, RuntimeImage};
+use crate::image::{Platform, Reference, Repository, RuntimeImage};
 use crate::wire::{MAX_OTHERS, Wanted};
 use crate::workload::Container;
 
@@ -199,12 +199,32 @@ fn group(targets: &[Target], parallelism: usize, is_left_out: impl Fn(usize) -> 
     let mut groups = Vec::new();
     for (place, images) in by_place {
         let per_pod = images.len().div_ceil(parallelism).clamp(MIN_PER_POD, MAX_PER_POD);
-        for images in images.chunks(per_pod) {
-            groups
-                .push(Group { place: place.clone(), images: images.iter().map(|image| (*image, 0)).collect() });
+        for images in by_repository(targets, images, per_pod) {
+            let images = images.into_iter().map(|image| (image, 0)).collect();
+            groups.push(Group { place: place.clone(), images });
         }
     }
     groups
+}
+
+/// Shares out the images of a place, so many to a pod. Those of one repository stay together as long as a pod may have that
+/// many: they share layers, and the token that a registry gives for a repository.
+fn by_repository(targets: &[Target], images: Vec<usize>, per_pod: usize) -> Vec<Vec<usize>> {
+    let mut repositories: BTreeMap<&Repository, Vec<usize>> = BTreeMap::new();
+    for image in images {
+        let target = &targets[image];
+        let reference = target.routes.first().map_or(&target.reference, |route| &route.reference);
+        repositories.entry(&reference.repository).or_default().push(image);
+    }
+    let mut pods: Vec<Vec<usize>> = Vec::new();
+    let even = |count: usize| count.div_ceil(count.div_ceil(MAX_PER_POD));
+    for images in repositories.values().flat_map(|images| images.chunks(even(images.len()))) {
+        match pods.last_mut().filter(|pod| pod.len() + images.len() <= per_pod) {
+            Some(pod) => pod.extend(images),
+            None => pods.push(images.to_vec()),
+        }
+    }
+    pods
 }
 
 impl Target {

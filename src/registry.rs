@@ -5,7 +5,7 @@
 //! media types here.
 //!
 //! ```text
-//! Keyring ── candidates ──> Access (credential at a repository, its token)
+//! Keyring, then Identity ──> Access (credential at a repository, its token)
 //!                              │
 //! Reference ─> pull ───────> transport ── challenge, redirect, retry ──> registry, token service, blob store
 //!               │              │
@@ -25,6 +25,7 @@ mod endpoint;
 mod error;
 mod explanation;
 mod fetch;
+mod identity;
 pub mod layout;
 mod manifest;
 mod pace;
@@ -45,6 +46,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use access::{Access, AccessKey, Actions};
 use endpoint::Endpoint;
 use explanation::Recorder;
+use identity::Identities;
 use transport::Transport;
 
 pub use artifact::{Artifact, ArtifactLayer, ArtifactManifest, FetchedArtifact, FetchedLayer};
@@ -57,6 +59,7 @@ pub use elf::ElfError;
 pub use error::{Answer, Cause, Part, PullError, TokenError};
 pub use explanation::{EXPLANATION_VERSION, EntryMismatch, EntrySeen, Exchange, Explanation, Verdict};
 pub use fetch::FetchError;
+pub use identity::{Cloud, IdentityError, IdentityReport, IdentitySettings};
 pub use manifest::{Descriptor, Manifest, ManifestError};
 pub use pull::{Image, Layer, Resolved};
 pub use push::PushError;
@@ -84,6 +87,7 @@ pub struct Registry {
 #[derive(Debug)]
 struct Inner {
     transport: Transport,
+    identities: Identities,
     /// What was learned about each credential at each repository. Grows with the images that one scanner reads.
     accesses: Mutex<HashMap<AccessKey, Arc<Access>>>,
 }
@@ -96,7 +100,14 @@ impl Registry {
 
     fn with_recorder(settings: Settings, recorder: Recorder) -> Result<Self, SettingsError> {
         let transport = Transport::new(settings, recorder)?;
-        Ok(Self { inner: Arc::new(Inner { transport, accesses: Mutex::default() }) })
+        let identities = Identities::new(transport.settings(), transport.client())?;
+        Ok(Self { inner: Arc::new(Inner { transport, identities, accesses: Mutex::default() }) })
+    }
+
+    /// The identity that would be used for a repository, asked for if it was not yet; none if its registry belongs to no
+    /// cloud that is known here, or if identities are not wanted.
+    pub async fn identity(&self, repository: &Repository) -> Option<IdentityReport> {
+        Some(self.inner.identities.of(&repository.registry)?.report().await)
     }
 
     fn transport(&self) -> &Transport {
@@ -107,23 +118,24 @@ impl Registry {
         self.inner.transport.recorder()
     }
 
-    /// The credentials to try at a repository: one that has worked before, then the others in the keyring's order.
-    /// Anonymous only if none matches, as the kubelet does. None at all if its name is no address.
+    /// The credentials to try at a repository: one that has worked before, then the others in the keyring's order, and last
+    /// the identity in the cloud that its registry belongs to, which is anonymous where there is none. Elsewhere anonymous
+    /// only if none matches, as the kubelet does. None at all if its name is no address.
     fn accesses(&self, repository: &Repository, keyring: &Keyring, actions: Actions) -> Vec<Arc<Access>> {
         let Ok(endpoint) = Endpoint::of(repository, &self.transport().settings().plain_http) else {
             return Vec::new();
         };
+        let identity = self.inner.identities.of(&repository.registry);
         let key = |credential| AccessKey { repository: repository.clone(), actions, credential };
         // What is kept here is whole after each statement, so a panic elsewhere has left nothing half done.
         let mut accesses = self.inner.accesses.lock().unwrap_or_else(PoisonError::into_inner);
         let mut access = |key: AccessKey, entry: Option<&Entry>| {
-            let new = || Arc::new(Access::new(key.clone(), endpoint.clone(), entry));
+            let identity = identity.clone().filter(|_| entry.is_none());
+            let new = || Arc::new(Access::new(key.clone(), endpoint.clone(), entry, identity));
             Arc::clone(accesses.entry(key.clone()).or_insert_with(new))
         };
         let entries = keyring.lookup(repository);
-        if entries.is_empty() {
-            return vec![access(key(None), None)];
-        }
+        let has_last = identity.is_some() || entries.is_empty();
         let mut candidates: Vec<Arc<Access>> = Vec::new();
         for entry in entries {
             let candidate = access(key(Some(entry.credential.clone())), Some(entry));
@@ -131,6 +143,9 @@ impl Registry {
             if !candidates.iter().any(|known| Arc::ptr_eq(known, &candidate)) {
                 candidates.push(candidate);
             }
+        }
+        if has_last {
+            candidates.push(access(key(None), None));
         }
         candidates.sort_by_key(|candidate| !candidate.has_worked());
         candidates

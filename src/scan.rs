@@ -5,6 +5,7 @@ mod attempts;
 mod coordinate;
 mod credentials;
 mod detach;
+mod explain;
 mod harvest;
 mod judge;
 mod known;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
 pub use detach::{Detached, detach};
+pub use explain::{ExplainedAccess, ExplainedImage, Subject, explain};
 pub use harvest::{Harvest, Harvester, ImageState, SeenImage};
 pub use known::{Known, KnownImage, known, read_packages};
 pub use preview::{How, LeftOut, PlannedImage, Preview, Pull, preview};

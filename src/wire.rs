@@ -8,7 +8,7 @@
 //! begin                       the images to come
 //!   start                     one image
 //!   progress                  bytes read so far
-//!   document, chunk, chunk …  a named, versioned document: sbom, config
+//!   document, chunk, chunk …  a named, versioned document: sbom, config, explanation
 //!   done | failed             the image's end, with the digest of its documents
 //! end                         totals; without it the log is incomplete
 //! ```
@@ -39,6 +39,12 @@ pub const PREFIX_OF_ALL: &str = "@clarity/";
 /// Most images that one pod may be given.
 pub const MAX_IMAGES: usize = 64;
 
+/// Most notes of a pod.
+pub const MAX_NOTES: usize = 8;
+
+/// Longest note, in characters.
+const MAX_NOTE: usize = 300;
+
 /// Most bytes of log that a pod with several images emits. The kubelet rotates at 10 MiB, and what was rotated
 /// away cannot be read through the API.
 pub const LOG_BUDGET: u64 = 4 << 20;
@@ -56,6 +62,9 @@ pub enum Message {
         images: u32,
         /// Version of the scanner.
         generator: String,
+        /// What a person should know of the pod: pull secrets that cannot be used. At most [`MAX_NOTES`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// Reading of an image begins.
     Start {
@@ -123,6 +132,8 @@ pub enum DocumentName {
     Sbom,
     /// The image's OCI config, without the values of its environment.
     Config,
+    /// How its registry was asked, and what it said.
+    Explanation,
 }
 
 /// How an image was read.

@@ -86,7 +86,7 @@ fn help_of_status_and_stop() {
 
 #[test]
 fn help_of_doctor_and_rbac() {
-    for name in ["doctor", "rbac"] {
+    for name in ["doctor", "rbac", "explain-auth"] {
         insta::assert_snapshot!(format!("help_of_{name}"), plugin(&[name, "--help"]));
     }
 }
@@ -158,6 +158,7 @@ fn no_line_of_help_is_wider_than_a_terminal() {
         &["find", "--help"],
         &["doctor", "--help"],
         &["rbac", "--help"],
+        &["explain-auth", "--help"],
     ] {
         for line in plugin(arguments).lines() {
             assert!(line.chars().count() <= 80, "{line:?}");
@@ -186,6 +187,7 @@ fn every_flag_that_the_readme_names_is_one_of_its_command_and_the_other_way_roun
         (&["find"], "Where does it run"),
         (&["doctor"], "Will it work here"),
         (&["rbac"], "Give rights to others"),
+        (&["explain-auth"], "Who may pull it"),
         (&["cache list", "cache prune", "cache verify", "cache export", "cache import"], "Cache"),
     ] {
         let named: Vec<String> = flags_of_the_readme(section);

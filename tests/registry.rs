@@ -7,6 +7,8 @@ mod artifact;
 mod certificates;
 #[path = "registry/command.rs"]
 mod command;
+#[path = "registry/crash.rs"]
+mod crash;
 #[path = "registry/database.rs"]
 mod database;
 #[path = "registry/explanation.rs"]
@@ -17,10 +19,18 @@ mod fault;
 mod fetch;
 #[path = "registry/http.rs"]
 mod http;
+#[path = "registry/identity.rs"]
+mod identity;
 #[path = "registry/index.rs"]
 mod index;
+#[path = "registry/long.rs"]
+mod long;
+#[path = "registry/many.rs"]
+mod many;
 #[path = "registry/real.rs"]
 mod real;
+#[path = "registry/scanner.rs"]
+mod scanner;
 #[path = "registry/tokens.rs"]
 mod tokens;
 

@@ -210,17 +210,28 @@ struct Shown {
     progress: Progress,
     is_planned: bool,
     finished: BTreeSet<String>,
+    noted: BTreeSet<String>,
 }
 
 impl Shown {
     fn new(verbosity: u8) -> Self {
-        Self { progress: Progress::start(verbosity), is_planned: false, finished: BTreeSet::new() }
+        Self {
+            progress: Progress::start(verbosity),
+            is_planned: false,
+            finished: BTreeSet::new(),
+            noted: BTreeSet::new(),
+        }
     }
 
     fn show(&mut self, scan: &SeenScan, harvest: &Harvest) {
         if !self.is_planned {
             self.is_planned = true;
             self.progress.update(Update::Detail(format!("scan {}", scan.id)));
+        }
+        for note in &harvest.notes {
+            if self.noted.insert(note.clone()) {
+                self.progress.update(Update::Note(note.clone()));
+            }
         }
         self.progress.expect(harvest.images.len());
         for (target, image) in harvest.images.iter().enumerate() {

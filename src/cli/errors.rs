@@ -7,6 +7,7 @@ use super::Exit;
 use super::attach::{self, AttachError};
 use super::database::LocalError;
 use super::detach::{self, DetachError};
+use super::explain_auth::SubjectError;
 use super::image::ImageError;
 use super::input::InputError;
 use super::match_sbom::FileError;
@@ -315,6 +316,20 @@ impl From<SbomError> for Explained {
             SbomError::Unknown(_) => explained.hint("see what was read: kubectl clarity cache list"),
             SbomError::NotRead { .. } => explained.hint("see what was tried with -v 1"),
             SbomError::NoContainer { .. } | SbomError::LeftOut { .. } | SbomError::Cache(_) => explained,
+        }
+    }
+}
+
+impl From<SubjectError> for Explained {
+    fn from(error: SubjectError) -> Self {
+        let explained = Self { exit: Exit::Usage, ..Self::of(&error) };
+        match error {
+            SubjectError::OfImage => explained.hint("name a pod, or leave --container out"),
+            SubjectError::OfRunning => explained.hint("name an image, or leave --pull-secret out"),
+            SubjectError::Unknown(_) => {
+                explained.hint("for example cart-0, deploy/cart, registry.example.com/shop/cart:1.0")
+            }
+            SubjectError::NoContainer { .. } => Self { exit: Exit::Error, ..explained },
         }
     }
 }

@@ -150,7 +150,7 @@ fn target(text: &str) -> Result<WorkloadRef, String> {
     })
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration =
         text.parse().map_err(|_| "expected a time such as 90s, 10m or 1h".to_owned())?;
     let duration = Duration::try_from(parsed).map_err(|_| "a time before now".to_owned())?;

@@ -34,6 +34,7 @@ pub(super) struct Configs {
     receiver: Receiver,
     log: Option<mpsc::Receiver<LogEvent>>,
     answers: Vec<Option<Answer>>,
+    notes: Vec<String>,
     /// Whether the pod has the container.
     is_there: bool,
     is_expected: bool,
@@ -52,6 +53,7 @@ impl Configs {
             receiver: Receiver::new(&scan, u32::try_from(images).unwrap_or(u32::MAX)),
             log: None,
             answers: (0..images).map(|_| None).collect(),
+            notes: Vec::new(),
             is_there,
             is_expected: is_there,
             was_opened: false,
@@ -101,6 +103,10 @@ impl Configs {
             Event::Failed { image, failure } => {
                 (image, Answer { registry: failure.registry, config: Err(failure.reason) })
             }
+            Event::Began { generator: _, notes } => {
+                self.notes.extend(notes);
+                return;
+            }
             _ => return,
         };
         if let Some(place) = usize::try_from(image).ok().and_then(|image| self.answers.get_mut(image)) {
@@ -124,6 +130,11 @@ impl Configs {
     /// Whether nothing more will come.
     pub(super) fn are_over(&self) -> bool {
         !self.is_expected
+    }
+
+    /// What a person should know of the container's credentials.
+    pub(super) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// Lays the configs beside what was read; says what is missing.

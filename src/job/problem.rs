@@ -83,6 +83,14 @@ pub(super) fn pod_state(pod: &Pod) -> PodState {
     state_of(pod, CONTAINER)
 }
 
+/// How a deleted pod ended before it went.
+pub(super) fn pod_end(pod: &Pod) -> Option<Problem> {
+    match pod_state(pod) {
+        PodState::Ended(Some(problem)) if !matches!(problem, Problem::Died(_)) => Some(problem),
+        _ => None,
+    }
+}
+
 /// The same of a container with another name.
 pub(super) fn state_of(pod: &Pod, container: &str) -> PodState {
     let status = pod.status.clone().unwrap_or_default();

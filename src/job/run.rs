@@ -19,7 +19,7 @@ use super::configs::Configs;
 use super::follow::{GroupEnd, ImageEnd, Progress};
 use super::logs::{self, LogEvent, Part};
 use super::mounts::Mounts;
-use super::problem::{PodState, Problem, event_problem, job_problem, pod_state};
+use super::problem::{PodState, Problem, event_problem, job_problem, pod_end, pod_state};
 use super::spec::{alterations, distrust};
 use super::watch::{Change, Watch, applied, events_of, missing_right, sift, watch};
 use super::{CONTAINER, JOB_LABEL, STOPPED_ANNOTATION};
@@ -285,6 +285,8 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
                 () = self.read_again() => {}
             }
         }
+        let of_configs = self.configs.take_notes();
+        self.note(of_configs);
         let heard = self.receiver.finish();
         let open = heard.open.or(open).and_then(|image| usize::try_from(image).ok());
         if heard.diagnostics.iter().any(|line| line.starts_with(PREFIX_OF_ALL)) {
@@ -305,13 +307,8 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
             images.map(|(number, end)| end.unwrap_or_else(|| unread(number))).collect();
         self.mounts.name_failed(problem.as_ref(), &mut images);
         self.configs.add_to(&mut images, self.on);
-        GroupEnd {
-            images,
-            problem,
-            created: Some((self.name, self.uid)),
-            notes: self.notes,
-            secrets_left: None,
-        }
+        let created = Some((self.name, self.uid));
+        GroupEnd { images, problem, created, notes: self.notes, secrets_left: None }
     }
 
     async fn read_again(&mut self) {
@@ -361,7 +358,8 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
         let before = self.receiver.position();
         let (number, end) = match self.receiver.accept(line) {
             Event::Nothing | Event::Ended => return self.receiver.position() != before,
-            Event::Began { .. } => {
+            Event::Began { generator: _, notes } => {
+                self.note(notes);
                 (self.on)(Progress::Running);
                 return true;
             }
@@ -384,6 +382,16 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
             (self.on)(Progress::Finished { image: number });
         }
         true
+    }
+
+    /// Takes in what the scanner says of its pod, once: a log may be read again.
+    fn note(&mut self, notes: Vec<String>) {
+        for note in notes {
+            let note = format!("namespace {}: {note}", self.namespace);
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
     }
 
     fn reading(&self, image: u32, read: u64, total: u64) {
@@ -488,12 +496,4 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
 
 async fn receive(log: &mut Option<mpsc::Receiver<LogEvent>>) -> Option<LogEvent> {
     log.as_mut()?.recv().await
-}
-
-/// How a deleted pod ended before it went.
-fn pod_end(pod: &Pod) -> Option<Problem> {
-    match pod_state(pod) {
-        PodState::Ended(Some(problem)) if !matches!(problem, Problem::Died(_)) => Some(problem),
-        _ => None,
-    }
 }

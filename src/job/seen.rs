@@ -91,6 +91,8 @@ pub struct Heard {
     pub ends: Vec<Option<ImageEnd>>,
     /// The image that is being read: its number, bytes read, and bytes of all layers (0 while not known).
     pub reading: Option<(usize, u64, u64)>,
+    /// What a person should know of the pod.
+    pub notes: Vec<String>,
 }
 
 impl SeenScan {
@@ -252,7 +254,7 @@ fn cut(text: &str) -> String {
 /// The API server refused.
 pub async fn hear(client: &Client, scan: &str, job: &SeenJob) -> Result<Heard, ApiError> {
     let count = job.images.len();
-    let mut heard = Heard { ends: (0..count).map(|_| None).collect(), reading: None };
+    let mut heard = Heard { ends: (0..count).map(|_| None).collect(), reading: None, notes: Vec::new() };
     let Some(pod) = job.pod.clone().filter(|_| !matches!(job.state, JobState::Waiting(_))) else {
         return Ok(heard);
     };
@@ -274,7 +276,11 @@ pub async fn hear(client: &Client, scan: &str, job: &SeenJob) -> Result<Heard, A
 impl Heard {
     fn take(&mut self, event: Event) {
         let (image, end) = match event {
-            Event::Nothing | Event::Ended | Event::Began { .. } => return,
+            Event::Nothing | Event::Ended => return,
+            Event::Began { generator: _, notes } => {
+                self.notes = notes;
+                return;
+            }
             Event::Started(image) => return self.read(image, 0, 0),
             Event::Progress { image, read, total } => return self.read(image, read, total),
             Event::Image { image, outcome, documents } => (image, ImageEnd::Read(outcome, documents)),

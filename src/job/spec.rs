@@ -15,7 +15,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::owned::OwnedSecret;
 use super::{
-    GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION,
+    CONTAINER, GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION,
     SELECTION_ANNOTATION,
 };
 use crate::cluster::{NAME, SCAN_LABEL, SCHEDULE_LABEL};
@@ -68,6 +68,15 @@ impl std::fmt::Display for User {
     }
 }
 
+/// What a pod is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To read images.
+    Read,
+    /// To tell how their registries are asked, and what they say.
+    Explain,
+}
+
 /// What all Jobs of a scan share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobSettings {
@@ -96,6 +105,8 @@ pub struct JobSettings {
 /// One pod's work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodTask {
+    /// What it is made for.
+    pub purpose: Purpose,
     /// Number of the Job within the scan, from 1: part of its name.
     pub number: usize,
     /// Jobs planned at the start.
@@ -155,7 +166,11 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
         (SELECTION_ANNOTATION.to_owned(), settings.selection.clone()),
     ]);
     let name = task.name(settings);
-    let pod_labels = pod_labels(&labels, &name);
+    let mut pod_labels = pod_labels(&labels, &name);
+    if settings.service_account.is_some() {
+        // Azure's webhook wants to be asked by the pod too; those of the other clouds look at the account alone.
+        pod_labels.insert("azure.workload.identity/use".to_owned(), "true".to_owned());
+    }
     let seconds = i64::try_from(task.timeout.as_secs()).unwrap_or(i64::MAX / 2);
     Job {
         metadata: ObjectMeta {
@@ -173,7 +188,7 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
             template: PodTemplateSpec {
                 metadata: Some(ObjectMeta {
                     labels: Some(pod_labels),
-                    annotations: Some(without_sidecars()),
+                    annotations: Some(pod_annotations(task)),
                     ..ObjectMeta::default()
                 }),
                 spec: Some(pod(task, settings, seconds + 30)),
@@ -210,6 +225,15 @@ pub(super) fn pod_labels(labels: &BTreeMap<String, String>, job: &str) -> BTreeM
     labels.insert("sidecar.istio.io/inject".to_owned(), "false".to_owned());
     labels.insert("kuma.io/sidecar-injection".to_owned(), "disabled".to_owned());
     labels
+}
+
+/// Annotations by which webhooks leave the pod alone, or the container that reads mounted images: it is to hold no
+/// credential, so that none of a cloud's identities may be put into it either.
+fn pod_annotations(task: &PodTask) -> BTreeMap<String, String> {
+    let skip = ["eks.amazonaws.com/skip-containers", "azure.workload.identity/skip-containers"];
+    let skip = skip.into_iter().filter(|_| task.place.is_mount());
+    let skip = skip.map(|key| (key.to_owned(), CONTAINER.to_owned()));
+    without_sidecars().into_iter().chain(skip).collect()
 }
 
 /// Annotations by which service meshes leave a pod alone: a sidecar would outlive the scanner.

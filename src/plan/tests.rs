@@ -126,13 +126,28 @@ fn no_container_is_left_out() {
 
 #[test]
 fn many_images_are_spread_over_the_pods_that_may_run_at_once() {
-    let containers: Vec<_> = (0..40).map(|n| running("a", &[], "r.test/x:1", n)).collect();
+    let containers: Vec<_> = (0..40).map(|n| running("a", &[], &format!("r.test/{n:02}:1"), n)).collect();
     let sizes = |parallelism| {
         streams(&containers, parallelism).groups.iter().map(|g| g.images.len()).collect::<Vec<_>>()
     };
     assert_eq!(sizes(4), [10, 10, 10, 10]);
     assert_eq!(sizes(1), [16, 16, 8]);
     assert_eq!(sizes(100), [4; 10]);
+}
+
+#[test]
+fn images_of_one_repository_share_a_pod_as_long_as_there_is_room() {
+    let of = |repository: &str, count: u8, from: u8| -> Vec<Container> {
+        (from..from + count).map(|n| running("a", &[], &format!("r.test/{repository}:{n}"), n)).collect()
+    };
+    let containers = [of("a", 3, 0), of("b", 3, 50), of("c", 12, 100), of("d", 20, 150)].concat();
+    let plan = streams(&containers, 8);
+    let sizes: Vec<usize> = plan.groups.iter().map(|group| group.images.len()).collect();
+    assert_eq!(
+        sizes,
+        [3, 3, 12, 10, 10],
+        "five to a pod, and none of a repository apart that one pod can have"
+    );
 }
 
 #[test]

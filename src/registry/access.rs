@@ -3,6 +3,7 @@
 //! Tokens are kept per repository, credential and right, never per host: two namespaces may pull from one
 //! registry as two different users.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::header::HeaderValue;
@@ -13,6 +14,7 @@ use super::challenge::Challenge;
 use super::credentials::{Credential, Entry};
 use super::endpoint::Endpoint;
 use super::error::{Answer, PullError};
+use super::identity::{Grant, Identity, IdentityError};
 use super::secret::Secret;
 use super::token::{self, Token, TokenRequest, basic_value};
 use super::transport::{NOTHING, Transport};
@@ -40,6 +42,8 @@ pub(super) struct Access {
     endpoint: Endpoint,
     /// Where the credential came from, in words; none for anonymous access.
     label: Option<String>,
+    /// Where there is no credential of our own: the one of the registry's cloud, which ends and is renewed.
+    identity: Option<Arc<Identity>>,
     /// Held while a token is fetched, so that all requests that need it wait for the one.
     state: Mutex<State>,
     worked: AtomicBool,
@@ -52,6 +56,8 @@ struct State {
     /// Grows whenever the authorization changes: a request that failed with an older one just tries the new one.
     generation: u64,
     authorization: Authorization,
+    /// What the identity gave last, or why it gave nothing.
+    granted: Option<Result<Grant, Arc<IdentityError>>>,
 }
 
 #[derive(Debug)]
@@ -73,17 +79,26 @@ pub(super) struct Ticket {
     /// What must not be shown when an answer is quoted.
     pub(super) secrets: Vec<String>,
     generation: u64,
+    /// Which credential of the identity it was made with.
+    grant: Option<u64>,
+    no_identity: Option<Arc<IdentityError>>,
 }
 
 impl Access {
-    pub(super) fn new(key: AccessKey, endpoint: Endpoint, entry: Option<&Entry>) -> Self {
+    pub(super) fn new(
+        key: AccessKey,
+        endpoint: Endpoint,
+        entry: Option<&Entry>,
+        identity: Option<Arc<Identity>>,
+    ) -> Self {
         let authorization = match &key.credential {
             Some(Credential::RegistryToken(token)) => Authorization::Given(token.clone()),
             _ => Authorization::Unknown,
         };
-        let state = Mutex::new(State { generation: 0, authorization });
-        let label = entry.map(ToString::to_string);
-        Self { key, endpoint, label, state, worked: AtomicBool::new(false), shown: AtomicBool::new(false) }
+        let state = Mutex::new(State { generation: 0, authorization, granted: None });
+        let label = entry.map(ToString::to_string).or_else(|| identity.as_ref().map(ToString::to_string));
+        let (worked, shown) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { key, endpoint, label, identity, state, worked, shown }
     }
 
     /// Where the repository is asked.
@@ -117,6 +132,7 @@ impl Access {
     /// What to send along; renews a token that is about to end.
     pub(super) async fn ticket(&self, transport: &Transport) -> Result<Ticket, PullError> {
         let mut state = self.state.lock().await;
+        self.take_granted(&mut state).await;
         let outdated = match &state.authorization {
             Authorization::Bearer(token, challenge) if token.renew_at <= Instant::now() => {
                 Some(challenge.clone())
@@ -126,7 +142,8 @@ impl Access {
         if let Some(challenge) = outdated {
             self.renew(&mut state, transport, challenge).await?;
         }
-        let mut secrets = self.secrets();
+        let credential = self.credential(&state);
+        let mut secrets = credential.map(Credential::secrets).unwrap_or_default();
         let label = || self.label.clone().unwrap_or_else(|| NOTHING.to_owned());
         let (header, shown) = match &state.authorization {
             Authorization::Unknown => (None, NOTHING.to_owned()),
@@ -137,10 +154,50 @@ impl Access {
             }
             Authorization::Given(value) => (bearer(value), label()),
         };
-        if header.is_some() {
+        if header.is_some() && credential.is_some() {
             self.shown.store(true, Ordering::Relaxed);
         }
-        Ok(Ticket { header, shown, secrets, generation: state.generation })
+        let grant = state.grant().map(|grant| grant.generation);
+        let no_identity = state.no_identity().cloned();
+        Ok(Ticket { header, shown, secrets, generation: state.generation, grant, no_identity })
+    }
+
+    /// Gives up what an identity gave, once it was refused; false if nothing new is to be had.
+    pub(super) async fn discard(&self, ticket: &Ticket) -> bool {
+        let (Some(identity), Some(grant)) = (&self.identity, ticket.grant) else { return false };
+        let mut state = self.state.lock().await;
+        identity.discard(grant).await;
+        if state.generation == ticket.generation {
+            state.authorization = Authorization::Unknown;
+            state.generation += 1;
+        }
+        true
+    }
+
+    /// Asks the identity, which knows whether it has something new.
+    async fn take_granted(&self, state: &mut State) {
+        let Some(identity) = &self.identity else { return };
+        let granted = identity.grant().await;
+        let is_new = match (&granted, state.grant()) {
+            (Ok(new), Some(old)) => new.generation != old.generation,
+            _ => true,
+        };
+        if is_new
+            && let (Ok(grant), Authorization::Basic(_)) = (&granted, &state.authorization)
+            && let Credential::Basic { username, password } = &grant.credential
+        {
+            state.authorization = Authorization::Basic(basic_value(username, password));
+            state.generation += 1;
+        }
+        if granted.is_err() && matches!(state.authorization, Authorization::Basic(_)) {
+            state.authorization = Authorization::Unknown;
+            state.generation += 1;
+        }
+        state.granted = Some(granted);
+    }
+
+    fn credential<'a>(&'a self, state: &'a State) -> Option<&'a Credential> {
+        self.key.credential.as_ref().or_else(|| state.grant().map(|grant| &grant.credential))
     }
 
     /// Answers the challenges of a 401; false if there is nothing (new) to answer with.
@@ -155,7 +212,7 @@ impl Access {
             return Ok(true);
         }
         let named = |scheme: &str| challenges.iter().find(|challenge| challenge.scheme == scheme);
-        let basic = match (&self.key.credential, named("basic")) {
+        let basic = match (self.credential(&state), named("basic")) {
             (Some(Credential::Basic { username, password }), Some(_)) => Some(basic_value(username, password)),
             _ => None,
         };
@@ -183,11 +240,14 @@ impl Access {
     }
 
     /// What to say when the registry does not let us.
-    pub(super) fn refused(&self, answer: Answer) -> PullError {
+    pub(super) fn refused(&self, ticket: &Ticket, answer: Answer) -> PullError {
         let (repository, answer) = (self.key.repository.clone(), Box::new(answer));
-        match &self.label {
-            Some(label) => PullError::Unauthorized { repository, tried: vec![label.clone()], answer },
-            None => PullError::NoCredential { repository, answer },
+        let no_identity = ticket.no_identity.clone();
+        match self.label.as_ref().filter(|_| no_identity.is_none()) {
+            Some(label) => {
+                PullError::Unauthorized { repository, tried: vec![label.clone()], no_identity, answer }
+            }
+            None => PullError::NoCredential { repository, no_identity, answer },
         }
     }
 
@@ -201,13 +261,14 @@ impl Access {
             Actions::Pull => "pull",
             Actions::PullAndPush => "pull,push",
         };
-        let credential = self.key.credential.as_ref();
+        let credential = self.credential(state);
         let repository = &self.key.repository;
         let request = TokenRequest {
             repository,
             actions: Some(actions),
             credential,
-            label: self.label.as_deref(),
+            label: self.label.as_deref().filter(|_| credential.is_some()),
+            no_identity: state.no_identity(),
             challenge: &challenge,
         };
         self.shown.store(credential.is_some(), Ordering::Relaxed);
@@ -222,6 +283,16 @@ impl Access {
         let offered: Vec<String> =
             challenges.iter().take(4).map(|challenge| challenge.scheme.chars().take(32).collect()).collect();
         PullError::UnknownChallenge { repository: self.key.repository.clone(), offered: offered.join(", ") }
+    }
+}
+
+impl State {
+    fn grant(&self) -> Option<&Grant> {
+        self.granted.as_ref()?.as_ref().ok()
+    }
+
+    fn no_identity(&self) -> Option<&Arc<IdentityError>> {
+        self.granted.as_ref()?.as_ref().err()
     }
 }
 

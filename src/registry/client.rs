@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -48,7 +49,24 @@ pub enum SettingsError {
 
 /// Builds the client that all requests go through.
 pub(crate) fn build(settings: &Settings) -> Result<reqwest::Client, SettingsError> {
-    let mut builder = reqwest::Client::builder()
+    let mut builder = builder(settings)?;
+    for proxy in proxies(&settings.proxy)? {
+        builder = builder.proxy(proxy);
+    }
+    builder.build().map_err(|error| SettingsError::Client(Cause::of(&error)))
+}
+
+/// Builds a client for what is on this very node: no proxy can reach it.
+pub(super) fn build_near(
+    settings: &Settings,
+    connect_timeout: Duration,
+) -> Result<reqwest::Client, SettingsError> {
+    let builder = builder(settings)?.connect_timeout(connect_timeout);
+    builder.build().map_err(|error| SettingsError::Client(Cause::of(&error)))
+}
+
+fn builder(settings: &Settings) -> Result<reqwest::ClientBuilder, SettingsError> {
+    Ok(reqwest::Client::builder()
         .user_agent(concat!("kubectl-clarity/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(tls(settings.extra_roots.as_deref())?)
         // Redirects are followed one by one, so that credentials never go along to another host.
@@ -61,11 +79,7 @@ pub(crate) fn build(settings: &Settings) -> Result<reqwest::Client, SettingsErro
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_header_list_size(64 * 1024)
         // Without this the environment would be read.
-        .no_proxy();
-    for proxy in proxies(&settings.proxy)? {
-        builder = builder.proxy(proxy);
-    }
-    builder.build().map_err(|error| SettingsError::Client(Cause::of(&error)))
+        .no_proxy())
 }
 
 /// The public authorities, compiled in since an image from scratch has none, and those that were given.

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::identity::IdentityError;
 use super::manifest::ManifestError;
 use crate::image::{Digest, Repository};
 
@@ -18,21 +19,25 @@ const EXCERPT_LIMIT: usize = 300;
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
     /// The registry knows us or not, but does not let us.
-    #[error("{} refused {} for {repository}", repository.registry, Tried(tried))]
+    #[error("{} refused {} for {repository}{}", repository.registry, Tried(tried), NoIdentity(no_identity))]
     Unauthorized {
         /// The repository.
         repository: Repository,
         /// Which credentials were shown, in words.
         tried: Vec<String>,
+        /// Why the registry's cloud gave none.
+        no_identity: Option<Arc<IdentityError>>,
         /// What it answered last.
         #[source]
         answer: Box<Answer>,
     },
     /// No credential is for this repository, and the registry wants one.
-    #[error("no credential matches {repository}")]
+    #[error("no credential matches {repository}{}", NoIdentity(no_identity))]
     NoCredential {
         /// The repository.
         repository: Repository,
+        /// Why the registry's cloud gave none.
+        no_identity: Option<Arc<IdentityError>>,
         /// What the registry answered to the anonymous request.
         #[source]
         answer: Box<Answer>,
@@ -46,7 +51,11 @@ pub enum PullError {
         offered: String,
     },
     /// The registry's token service gave no token.
-    #[error("the token service {service} gave no token for {repository} and {}", Tried(tried))]
+    #[error(
+        "the token service {service} gave no token for {repository} and {}{}",
+        Tried(tried),
+        NoIdentity(no_identity)
+    )]
     TokenService {
         /// The repository.
         repository: Repository,
@@ -54,6 +63,8 @@ pub enum PullError {
         service: String,
         /// Which credentials were shown to it, in words; empty if none.
         tried: Vec<String>,
+        /// Why the registry's cloud gave none.
+        no_identity: Option<Arc<IdentityError>>,
         /// Why not.
         #[source]
         source: Box<TokenError>,
@@ -279,6 +290,8 @@ pub struct Cause(String);
 
 struct Tried<'a>(&'a [String]);
 
+struct NoIdentity<'a>(&'a Option<Arc<IdentityError>>);
+
 struct Wait(Option<Duration>);
 
 impl PullError {
@@ -439,6 +452,15 @@ impl fmt::Display for Tried<'_> {
             [] => f.write_str("an anonymous request"),
             [only] => write!(f, "the credentials of {only}"),
             several => write!(f, "the credentials of {}", several.join(", then of ")),
+        }
+    }
+}
+
+impl fmt::Display for NoIdentity<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(error) => write!(f, "; and there is no cloud identity: {}", error.in_words()),
+            None => Ok(()),
         }
     }
 }

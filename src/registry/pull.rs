@@ -1,5 +1,7 @@
 //! From a reference to an image: manifest or index, platform, config.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -9,6 +11,7 @@ use super::access::{Access, Actions};
 use super::config::ImageConfig;
 use super::credentials::Keyring;
 use super::error::{Part, PullError};
+use super::identity::IdentityError;
 use super::manifest::{ACCEPTED, Descriptor, Document, Manifest, ManifestError, choose, media_type_of};
 use super::transport::{Payload, Request, Small};
 use crate::image::{Digest, Platform, Reference, Repository};
@@ -120,6 +123,7 @@ impl Registry {
 #[derive(Default)]
 pub(super) struct Refusals {
     all_tried: Vec<String>,
+    no_identity: Option<Arc<IdentityError>>,
     worst: Option<PullError>,
 }
 
@@ -140,8 +144,16 @@ impl Refusals {
         if let PullError::Unauthorized { tried, .. } | PullError::TokenService { tried, .. } = &error {
             self.all_tried.extend(tried.iter().cloned());
         }
-        let is_gone = |error: &PullError| matches!(error, PullError::NotFound { .. });
-        if self.worst.as_ref().is_none_or(|kept| is_gone(&error) || !is_gone(kept)) {
+        if let PullError::NoCredential { no_identity: Some(error), .. } = &error {
+            self.no_identity = Some(Arc::clone(error));
+        }
+        let weight = |error: &PullError| match error {
+            PullError::NotFound { .. } => 2,
+            // What came of asking anonymously after all credentials.
+            PullError::NoCredential { .. } => 0,
+            _ => 1,
+        };
+        if self.worst.as_ref().is_none_or(|kept| weight(&error) >= weight(kept)) {
             self.worst = Some(error);
         }
     }
@@ -150,6 +162,11 @@ impl Refusals {
         let mut error = self.worst.unwrap_or_else(|| PullError::Address { repository: repository.clone() });
         if let PullError::Unauthorized { tried, .. } | PullError::TokenService { tried, .. } = &mut error {
             *tried = self.all_tried;
+        }
+        if let PullError::Unauthorized { no_identity, .. } | PullError::TokenService { no_identity, .. } =
+            &mut error
+        {
+            *no_identity = self.no_identity;
         }
         error
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::identity::IdentitySettings;
 use super::secret::Secret;
 use crate::network::Network;
 
@@ -32,6 +33,8 @@ pub struct Settings {
     pub resumes: u32,
     /// What to do about layers that lie outside of the registry.
     pub foreign_layers: ForeignLayers,
+    /// Identities in the clouds that registries may belong to; none by default.
+    pub identity: IdentitySettings,
 }
 
 /// An amount of data in an amount of time.
@@ -78,6 +81,7 @@ impl Default for Settings {
             longest_wait: Duration::from_secs(30),
             resumes: 5,
             foreign_layers: ForeignLayers::Refused,
+            identity: IdentitySettings::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Tokens: asking the token service that a challenge names. Distribution's `spec/auth/token` and `spec/auth/oauth`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,6 +14,7 @@ use super::credentials::Credential;
 use super::endpoint::{allows_plain, host_of};
 use super::error::{Answer, Part, PullError, TokenError};
 use super::explanation::{Exchange, in_words};
+use super::identity::IdentityError;
 use super::patience::{Patience, Setback};
 use super::secret::Secret;
 use super::transport::{
@@ -43,6 +45,8 @@ pub(super) struct TokenRequest<'a> {
     pub(super) credential: Option<&'a Credential>,
     /// Where the credential came from, for messages.
     pub(super) label: Option<&'a str>,
+    /// Why the registry's cloud gave no credential.
+    pub(super) no_identity: Option<&'a Arc<IdentityError>>,
     /// The bearer challenge that is answered.
     pub(super) challenge: &'a Challenge,
 }
@@ -86,7 +90,8 @@ pub(super) async fn fetch_anonymous(
     let Some(challenge) = challenges.iter().find(|challenge| challenge.scheme == "bearer") else {
         return Ok(None);
     };
-    let request = TokenRequest { repository, actions: None, credential: None, label: None, challenge };
+    let request =
+        TokenRequest { repository, actions: None, credential: None, label: None, no_identity: None, challenge };
     fetch(transport, &request).await.map(Some)
 }
 
@@ -206,14 +211,16 @@ impl TokenRequest<'_> {
     /// A service that turns away nobody in particular says that a credential is needed.
     fn refused(&self, service: String, answer: Answer) -> PullError {
         if self.credential.is_none() && matches!(answer.status, 401 | 403) {
-            return PullError::NoCredential { repository: self.repository.clone(), answer: Box::new(answer) };
+            let (repository, answer) = (self.repository.clone(), Box::new(answer));
+            return PullError::NoCredential { repository, no_identity: self.no_identity.cloned(), answer };
         }
         self.failed(service, TokenError::Refused(answer))
     }
 
     fn failed(&self, service: String, error: TokenError) -> PullError {
         let tried = self.label.map(ToOwned::to_owned).into_iter().collect();
-        PullError::TokenService { repository: self.repository.clone(), service, tried, source: Box::new(error) }
+        let (repository, no_identity) = (self.repository.clone(), self.no_identity.cloned());
+        PullError::TokenService { repository, service, tried, no_identity, source: Box::new(error) }
     }
 }
 
@@ -230,6 +237,7 @@ mod tests {
             actions: Some("pull"),
             credential: None,
             label: None,
+            no_identity: None,
             challenge: &challenge,
         };
         let realm = Url::parse("https://auth.test/token?x=1").expect("a URL");

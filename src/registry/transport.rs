@@ -178,6 +178,8 @@ impl Transport {
         let mut answered: Vec<Vec<Challenge>> = Vec::new();
         // The token of a host that was redirected to.
         let mut visit: Option<Visit> = None;
+        // What an identity gave may have been withdrawn, or have ended before its time.
+        let mut is_renewed = false;
         loop {
             let at_home = request.access.endpoint().is_origin_of(&url);
             let ticket = if at_home { Some(request.access.ticket(self).await?) } else { None };
@@ -222,8 +224,18 @@ impl Transport {
                     && !answered.contains(&known)
                 {
                     answered.push(known);
-                    if request.access.answer(self, &challenges, ticket).await? {
-                        continue;
+                    match request.access.answer(self, &challenges, ticket).await {
+                        Ok(true) => continue,
+                        Ok(false) => {}
+                        Err(error) => {
+                            let may_help = !is_renewed && error.may_be_the_credential();
+                            if may_help && request.access.discard(ticket).await {
+                                is_renewed = true;
+                                answered.clear();
+                                continue;
+                            }
+                            return Err(error.into());
+                        }
                     }
                 }
                 // Credentials are for the registry alone, but everybody may have a token for what everybody may read.
@@ -234,6 +246,14 @@ impl Transport {
                     visit = Some(Visit { at: url.clone(), token });
                     continue;
                 }
+            }
+            if let (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, Some(ticket)) = (status, &ticket)
+                && !is_renewed
+                && request.access.discard(ticket).await
+            {
+                is_renewed = true;
+                answered.clear();
+                continue;
             }
             return Err(self.setback(request, ticket.as_ref(), response, &place).await);
         }
@@ -301,8 +321,8 @@ impl Transport {
         let secrets = ticket.map_or(&[][..], |ticket| ticket.secrets.as_slice());
         let answer = Answer::new(status.as_u16(), &body.unwrap_or_default().bytes, secrets);
         match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if ticket.is_some() => {
-                Setback::from(request.access.refused(answer))
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if let Some(ticket) = ticket => {
+                Setback::from(request.access.refused(ticket, answer))
             }
             StatusCode::NOT_FOUND if ticket.is_some() && reads(&request.method) => {
                 Setback::from(PullError::NotFound {

@@ -17,7 +17,9 @@ use super::{ReadConfig, Update};
 use crate::cache::About;
 use crate::cluster::{Client, Connection, Refusal};
 use crate::facts::Facts;
-use crate::job::{self, Desired, GroupEnd, ImageEnd, JobSettings, MEMORY, PodTask, Problem, Progress, User};
+use crate::job::{
+    self, Desired, GroupEnd, ImageEnd, JobSettings, MEMORY, PodTask, Problem, Progress, Purpose, User,
+};
 use crate::plan::{Group, MAX_PER_POD, Place, Read, ScanPlan, Target};
 use crate::report::ReadBy;
 use crate::sbom::{Document, Sbom, cyclonedx};
@@ -385,6 +387,7 @@ fn task(with: &Coordination<'_>, work: &Work, user: User, number: usize, left: D
         }
     });
     PodTask {
+        purpose: Purpose::Read,
         number,
         of: with.plan.groups.len(),
         tolerations: work

@@ -62,11 +62,18 @@ impl Harvest {
     }
 }
 
+/// What the pod of a Job has told: its images, and what a person should know.
+#[derive(Clone, Debug, Default)]
+struct Told {
+    images: Vec<(SeenImage, Option<Entry>)>,
+    notes: Vec<String>,
+}
+
 /// Reads what the pods of scans have said, again and again: the log of a pod that has ended is read once.
 #[derive(Debug, Default)]
 pub struct Harvester {
     /// What Jobs have brought that are over, by their UIDs.
-    over: HashMap<String, Vec<(SeenImage, Option<Entry>)>>,
+    over: HashMap<String, Told>,
     /// Whether nobody wants what was read, only how far it is.
     looks_only: bool,
 }
@@ -88,21 +95,21 @@ impl Harvester {
             }
             match hear(&connection.client, &scan.id, job).await {
                 Ok(heard) => {
-                    let mut images = images_of(job, heard);
+                    let mut told = told(job, heard);
                     if self.looks_only {
-                        for (_, entry) in &mut images {
+                        for (_, entry) in &mut told.images {
                             *entry = None;
                         }
                     }
                     if matches!(job.state, JobState::Done | JobState::Failed(_)) {
-                        self.over.insert(job.uid.clone(), images.clone());
+                        self.over.insert(job.uid.clone(), told.clone());
                     }
-                    harvest.take(images);
+                    harvest.take(told);
                 }
                 Err(error) => {
                     harvest.notes.push(format!("{error}: {}", error.refusal));
-                    let unheard = Heard { ends: job.images.iter().map(|_| None).collect(), reading: None };
-                    harvest.take(images_of(job, unheard));
+                    let ends = job.images.iter().map(|_| None).collect();
+                    harvest.take(told(job, Heard { ends, reading: None, notes: Vec::new() }));
                 }
             }
         }
@@ -112,8 +119,9 @@ impl Harvester {
 
 impl Harvest {
     /// Takes in the images of a Job. A second Job for an image is another attempt: the last word counts.
-    fn take(&mut self, images: Vec<(SeenImage, Option<Entry>)>) {
-        for (image, entry) in images {
+    fn take(&mut self, told: Told) {
+        self.notes.extend(told.notes);
+        for (image, entry) in told.images {
             self.images.retain(|earlier| earlier.image != image.image);
             self.images.push(image);
             self.entries.extend(entry);
@@ -122,8 +130,9 @@ impl Harvest {
 }
 
 /// What the pod of a Job has said of its images.
-fn images_of(job: &SeenJob, heard: Heard) -> Vec<(SeenImage, Option<Entry>)> {
-    let Heard { ends, reading } = heard;
+fn told(job: &SeenJob, heard: Heard) -> Told {
+    let Heard { ends, reading, notes } = heard;
+    let notes = notes.into_iter().map(|note| format!("namespace {}: {note}", job.namespace)).collect();
     let images = job.images.iter().zip(ends).enumerate().map(|(number, (image, end))| {
         let (state, entry) = match end {
             Some(ImageEnd::Read(outcome, documents)) => match whole(documents) {
@@ -152,7 +161,7 @@ fn images_of(job: &SeenJob, heard: Heard) -> Vec<(SeenImage, Option<Entry>)> {
         };
         (seen, entry)
     });
-    images.collect()
+    Told { images: images.collect(), notes }
 }
 
 fn unread(job: &SeenJob, number: usize, reading: Option<(usize, u64, u64)>) -> ImageState {

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::frame::{Frame, Line, parse_line};
 use super::{
-    DocumentHeader, DocumentName, Failure, LOG_BUDGET_ALONE, MAX_IMAGES, MAX_OTHERS, Message, Outcome,
+    DocumentHeader, DocumentName, Failure, LOG_BUDGET_ALONE, MAX_IMAGES, MAX_NOTE, MAX_NOTES, MAX_OTHERS,
+    Message, Outcome,
 };
 use crate::image::Digest;
 
@@ -20,7 +21,7 @@ const MAX_PACKED: u64 = LOG_BUDGET_ALONE;
 /// Most bytes of all documents of one pod when unpacked.
 const MAX_UNPACKED: u64 = 128 << 20;
 
-/// Most documents of one image; there are two kinds.
+/// Most documents of one image; there are three kinds.
 const MAX_DOCUMENTS: usize = 4;
 
 /// Most diagnostic lines that are kept, and the bytes of each: the last ones, for a person to read.
@@ -56,6 +57,8 @@ pub enum Event {
     Began {
         /// Version of the scanner.
         generator: String,
+        /// What a person should know of the pod.
+        notes: Vec<String>,
     },
     /// Reading of an image began.
     Started(u32),
@@ -178,9 +181,11 @@ impl Receiver {
 
     fn message(&mut self, message: Message) -> Event {
         match message {
-            Message::Begin { images, generator } => {
+            Message::Begin { images, generator, notes } => {
                 self.images = self.images.min(images);
-                Event::Began { generator }
+                let short = |note: String| note.chars().take(MAX_NOTE).collect();
+                let notes = notes.into_iter().take(MAX_NOTES).map(short).collect();
+                Event::Began { generator, notes }
             }
             Message::Start { image } if image < self.images => {
                 let before = self.open.replace(Open::new(image));

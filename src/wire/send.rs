@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::frame::{Frame, FrameError, max_chunk};
-use super::{DocumentHeader, DocumentName, Failure, Message, Outcome};
+use super::{DocumentHeader, DocumentName, Failure, MAX_NOTE, MAX_NOTES, Message, Outcome};
 use crate::image::Digest;
 
 /// Bytes kept back for the messages that must still be said when documents have used up the budget.
@@ -66,9 +66,10 @@ impl<W: Write> Sender<W> {
         Self { out, scan, sequence: 0, left: budget, done: 0, failed: 0 }
     }
 
-    /// Announces the images to come.
-    pub fn begin(&mut self, images: u32, generator: &str) -> Result<(), SendError> {
-        self.message(Message::Begin { images, generator: generator.to_owned() })
+    /// Announces the images to come, and what a person should know of the pod.
+    pub fn begin(&mut self, images: u32, generator: &str, notes: &[String]) -> Result<(), SendError> {
+        let notes = notes.iter().take(MAX_NOTES).map(|note| shortened(note)).collect();
+        self.message(Message::Begin { images, generator: generator.to_owned(), notes })
     }
 
     /// Says that reading of an image begins.
@@ -183,6 +184,11 @@ impl<W: Write> Sender<W> {
 fn log_bytes(packed: usize, chunk: usize) -> u64 {
     let lines = packed.div_ceil(chunk) + 1;
     (packed.div_ceil(3) * 4 + lines * 256) as u64
+}
+
+/// As much of a note as is sent.
+fn shortened(note: &str) -> String {
+    note.chars().take(MAX_NOTE).collect()
 }
 
 /// Cuts a text that does not fit.

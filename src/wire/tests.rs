@@ -36,7 +36,7 @@ fn noise(length: usize, mut seed: u32) -> Vec<u8> {
 fn log() -> String {
     let mut out = Vec::new();
     let mut sender = Sender::new(&mut out, SCAN.to_owned(), LOG_BUDGET);
-    sender.begin(3, "0.1.0").expect("fits");
+    sender.begin(3, "0.1.0", &[]).expect("fits");
     for image in [0, 1] {
         sender.start(image).expect("fits");
         sender.progress(image, 5, 10).expect("fits");
@@ -149,7 +149,7 @@ fn frames_of_another_scan_are_not_believed() {
 fn documents_beyond_the_budget_are_refused_before_anything_is_sent() {
     let mut out = Vec::new();
     let mut sender = Sender::new(&mut out, SCAN.to_owned(), 300_000);
-    sender.begin(1, "0.1.0").expect("fits");
+    sender.begin(1, "0.1.0", &[]).expect("fits");
     sender.start(0).expect("fits");
     let sbom = noise(400_000, 1);
     let documents = [Document { name: DocumentName::Sbom, version: 1, bytes: &sbom }];
@@ -210,7 +210,7 @@ fn what_registries_hold_is_received_as_far_as_it_was_asked_for() {
     };
     let mut out = Vec::new();
     let mut sender = Sender::new(&mut out, SCAN.to_owned(), LOG_BUDGET);
-    sender.begin(2, "0.1.0").expect("fits");
+    sender.begin(2, "0.1.0", &[]).expect("fits");
     sender.start(0).expect("fits");
     sender.done(0, &[], Outcome { registry: vec![registered.clone(); 9], ..outcome() }).expect("fits");
     sender.end().expect("fits");

@@ -58,6 +58,7 @@ pub(super) struct ReadImage {
     pub(super) closed: u64,
     pub(super) sbom: Option<Vec<u8>>,
     pub(super) config: Option<Vec<u8>>,
+    pub(super) explanation: Option<Vec<u8>>,
     pub(super) bytes: u64,
 }
 
@@ -133,6 +134,7 @@ impl ImageReader {
         match (&asked.mount, documents) {
             (Some(folder), _) => self.read_mount(asked, folder).await,
             (None, [DocumentName::Config]) => self.read_config(asked).await,
+            (None, [DocumentName::Explanation]) => Ok(self.explain(asked).await),
             (None, _) => self.read_stream(asked).await,
         }
     }
@@ -168,6 +170,7 @@ impl ImageReader {
         Ok(ReadImage {
             sbom: Some(cyclonedx::write(&sbom, &subject).map_err(ImageError::Sbom)?),
             config: None,
+            explanation: None,
             partial: in_words(&sbom.gaps),
             closed,
             reference,
@@ -191,6 +194,7 @@ impl ImageReader {
             reference: asked.reference.at(image.manifest_digest.clone()),
             sbom: None,
             config: Some(super::config::document(&image.config)),
+            explanation: None,
             partial: None,
             closed: 0,
             manifest_digest: Some(image.manifest_digest),
@@ -199,6 +203,29 @@ impl ImageReader {
             approximate: None,
             bytes: 0,
         })
+    }
+
+    /// Asks the registry as a pull would, and tells how that went: an answer whatever it is.
+    async fn explain(&mut self, asked: &TaskImage) -> ReadImage {
+        let platform = asked.platform.clone().unwrap_or_else(Platform::of_this_program);
+        let reference = match &asked.wanted {
+            Wanted::Manifest(digest) => asked.reference.at(digest.clone()),
+            Wanted::Config(_) | Wanted::Reference => asked.reference.clone(),
+        };
+        let explanation = self.registry.explain(&reference, &platform, &self.keyring).await;
+        ReadImage {
+            sbom: None,
+            config: None,
+            explanation: Some(serde_json::to_vec(&explanation).expect("it holds only strings and numbers")),
+            partial: None,
+            closed: 0,
+            reference,
+            manifest_digest: None,
+            config_digest: None,
+            platform,
+            approximate: None,
+            bytes: 0,
+        }
     }
 
     /// Streams the layers of one image.
@@ -228,6 +255,7 @@ impl ImageReader {
         Ok(ReadImage {
             sbom: Some(cyclonedx::write(&sbom, &subject).map_err(ImageError::Sbom)?),
             config: Some(super::config::document(&image.config)),
+            explanation: None,
             partial: in_words(&sbom.gaps),
             closed: 0,
             reference,

@@ -1,13 +1,17 @@
 //! The pod's flow: read each image of the task, send its documents, say how it ended.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Read as _, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::image::{ImageError, ImageReader, ReadImage};
 use crate::VERSION;
 use crate::image::registered::Registered;
-use crate::registry::{Format, Keyring, ProxySettings, Registry, Settings, SettingsError};
+use crate::registry::{
+    EXPLANATION_VERSION, Format, IdentitySettings, Keyring, ProxySettings, Registry, Settings, SettingsError,
+};
 use crate::wire::{
     Document, DocumentName, Failure, FailureKind, MAX_IMAGES, Outcome, PullSecret, SendError, Sender, Task,
 };
@@ -36,6 +40,9 @@ pub enum RunError {
     /// The kubelet ends the pod.
     #[error("told to stop before all images were read")]
     Stopped,
+    /// Credentials would be left on the node if the program were to crash.
+    #[error("cannot keep its memory from being written to disk")]
+    Memory(#[source] rustix::io::Errno),
     /// No threads or no signals.
     #[error("cannot start")]
     Runtime(#[source] std::io::Error),
@@ -46,6 +53,7 @@ pub enum RunError {
 
 /// The scanner pod's whole life: environment, standard output, signals.
 pub fn in_pod() -> Result<(), RunError> {
+    leave_no_core().map_err(RunError::Memory)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -67,6 +75,12 @@ pub fn in_pod() -> Result<(), RunError> {
     done
 }
 
+/// Keeps the kernel from writing this process' memory, with the credentials in it, to a file or to a program that collects
+/// such files. prctl(2), `PR_SET_DUMPABLE`.
+fn leave_no_core() -> rustix::io::Result<()> {
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+}
+
 /// Reads what the task names and writes frames on `out`. `variable` gives the environment.
 ///
 /// # Errors
@@ -82,14 +96,18 @@ pub async fn run<W: Write + Send + 'static>(
         return Err(RunError::TooMany(task.images.len()));
     }
     let deadline = Instant::now() + time_left(&task);
-    let registry = Registry::new(Settings {
+    let settings = Settings {
         proxy: ProxySettings::from_variables(&variable),
+        identity: IdentitySettings::from_variables(&variable),
         ..Settings::of(&task.network)
-    })?;
-    let mut reader = ImageReader::new(registry, keyring(&task.pull_secrets), memory, task.may_ask_for_memory);
+    };
+    let explains = task.documents.contains(&DocumentName::Explanation);
+    let registry = if explains { Registry::recording(settings)? } else { Registry::new(settings)? };
+    let (keyring, notes) = keyring(&task.pull_secrets);
+    let mut reader = ImageReader::new(registry, keyring, memory, task.may_ask_for_memory);
     let sender = Arc::new(Mutex::new(Sender::new(out, task.scan.clone(), task.log_budget)));
     let count = u32::try_from(task.images.len()).unwrap_or(u32::MAX);
-    lock(&sender).begin(count, VERSION)?;
+    lock(&sender).begin(count, VERSION, &notes)?;
     for (number, image) in (0..count).zip(&task.images) {
         lock(&sender).start(number)?;
         let started = Instant::now();
@@ -135,10 +153,14 @@ fn send<W: Write>(
     registry: Vec<Registered>,
     started: Instant,
 ) -> Result<(), SendError> {
-    let documents = [(DocumentName::Sbom, &read.sbom), (DocumentName::Config, &read.config)];
+    let documents = [
+        (DocumentName::Sbom, 1, &read.sbom),
+        (DocumentName::Config, 1, &read.config),
+        (DocumentName::Explanation, EXPLANATION_VERSION, &read.explanation),
+    ];
     let documents: Vec<Document<'_>> = documents
         .into_iter()
-        .filter_map(|(name, bytes)| Some(Document { name, version: 1, bytes: bytes.as_ref()? }))
+        .filter_map(|(name, version, bytes)| Some(Document { name, version, bytes: bytes.as_ref()? }))
         .collect();
     let outcome = Outcome {
         reference: read.reference,
@@ -185,23 +207,46 @@ fn failure(error: &ImageError, registry: Vec<Registered>) -> Failure {
     Failure { kind: error.kind(), reason: error.in_words(), registry }
 }
 
-/// Reads the mounted pull secrets in their order.
-fn keyring(secrets: &[PullSecret]) -> Keyring {
+/// Reads the mounted pull secrets in their order, and says what of them cannot be used. A secret that does not exist is an
+/// empty folder: the pod of the workload runs without it too.
+fn keyring(secrets: &[PullSecret]) -> (Keyring, Vec<String>) {
     let mut keyring = Keyring::new();
+    let mut notes = Vec::new();
     for PullSecret { name, namespace, folder } in secrets {
         let namespace = namespace.as_ref().map_or_else(String::new, |name| format!(" of namespace {name:?}"));
         let source = format!("secret {name:?}{namespace}");
+        let mut is_read = false;
         for (file, format) in
             [(".dockerconfigjson", Format::DockerConfigJson), (".dockercfg", Format::DockerCfg)]
         {
-            let path = std::path::Path::new(folder).join(file);
-            let small = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= MAX_SECRET);
-            if let (true, Ok(content)) = (small, std::fs::read(&path)) {
-                keyring.add_file(&source, format, &content);
+            match read_secret(&Path::new(folder).join(file)) {
+                Ok(content) => {
+                    is_read = true;
+                    keyring.add_file(&source, format, &content);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => notes.push(format!("{source} cannot be read: {error}")),
             }
         }
+        if !is_read && has_files(folder) {
+            notes.push(format!("{source} holds neither .dockerconfigjson nor .dockercfg"));
+        }
     }
-    keyring
+    notes.extend(keyring.broken().iter().map(|broken| format!("{broken}: it is left out")));
+    (keyring, notes)
+}
+
+/// A little more than a Secret can hold, so that what is too large is found to be so.
+fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(MAX_SECRET + 1).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// Whether a Secret has any key at all; what the kubelet keeps beside them begins with two dots.
+fn has_files(folder: &str) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.map(|entry| entry.file_name()).any(|name| !name.as_encoded_bytes().starts_with(b".."))
 }
 
 #[cfg(test)]
@@ -221,6 +266,38 @@ mod tests {
         assert_eq!(share(left, 4), Duration::from_mins(5));
         assert_eq!(share(left, 16), Duration::from_secs(75));
         assert_eq!(share(Duration::from_secs(20), 16), Duration::from_secs(20));
+    }
+
+    #[test]
+    fn secrets_that_cannot_be_used_are_named_and_the_others_read() {
+        let root = tempfile::tempdir().expect("a folder");
+        let secret = |name: &str, file: Option<(&str, &str)>| {
+            let folder = root.path().join(name);
+            std::fs::create_dir(&folder).expect("makes");
+            if let Some((file, content)) = file {
+                std::fs::write(folder.join(file), content).expect("writes");
+            }
+            PullSecret { name: name.to_owned(), namespace: None, folder: folder.display().to_string() }
+        };
+        let secrets = [
+            secret("missing", None),
+            secret("broken", Some((".dockerconfigjson", "{\"auths\": "))),
+            secret("opaque", Some(("password", "hunter2"))),
+            secret(
+                "half",
+                Some((".dockercfg", r#"{"a.test": {"auth": "hunter2"}, "b.test": {"auth": "YTpi"}}"#)),
+            ),
+        ];
+        let (keyring, notes) = keyring(&secrets);
+        assert_eq!(keyring.entries().len(), 1);
+        assert_eq!(
+            notes,
+            [
+                "secret \"opaque\" holds neither .dockerconfigjson nor .dockercfg",
+                "secret \"broken\" is no docker configuration (line 1, column 10): it is left out",
+                "secret \"half\": entry \"a.test\" has an auth that is not base64: it is left out",
+            ]
+        );
     }
 
     #[tokio::test]

@@ -16,11 +16,11 @@ use crate::plugin::{Ended, Plugin, state};
 use crate::registry::tls;
 
 /// A webhook that changes the pods of one namespace as long as it lives.
-struct Webhook(String);
+pub(crate) struct Webhook(String);
 
 impl Webhook {
     /// `change` makes a JSON patch of a pod.
-    fn changing(namespace: &Namespace, change: fn(&Value) -> Value) -> Self {
+    pub(crate) fn changing(namespace: &Namespace, change: fn(&Value) -> Value) -> Self {
         let tls = tls();
         let listener = TcpListener::bind(("0.0.0.0", 0)).expect("a port");
         let port = listener.local_addr().expect("it is bound").port();

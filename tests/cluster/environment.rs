@@ -24,6 +24,8 @@ pub(crate) struct Environment {
     pub(crate) private_scanner: String,
     /// Folder with a folder for each node.
     nodes: PathBuf,
+    /// Where docker-registry keeps what both registries serve.
+    pub(crate) registry_data: PathBuf,
     images: PathBuf,
     cache: PathBuf,
 }
@@ -69,6 +71,7 @@ impl Environment {
             registry_ca,
             credential: (variable("CLARITY_REGISTRY_USER")?, variable("CLARITY_REGISTRY_PASSWORD")?),
             nodes: PathBuf::from(variable("CLARITY_NODES")?),
+            registry_data: PathBuf::from(variable("CLARITY_REGISTRY_DATA")?),
             images: PathBuf::from(variable("CLARITY_IMAGES")?),
             cache,
         })
@@ -102,9 +105,18 @@ impl Environment {
     /// Lets the nodes pull from a registry of this machine, as long as the result lives.
     pub(crate) fn trust(&self, host: &str) -> Trust {
         let port = host.rsplit(':').next().expect("a port");
+        self.trust_at(host, &format!("10.99.0.254:{port}"))
+    }
+
+    /// Lets the nodes pull from the public registry by the name of another, as long as the result lives.
+    pub(crate) fn trust_as_public(&self, host: &str) -> Trust {
+        let port = self.public.rsplit(':').next().expect("a port");
+        self.trust_at(host, &format!("10.99.0.1:{port}"))
+    }
+
+    fn trust_at(&self, host: &str, address: &str) -> Trust {
         let ca = &self.registry_ca;
-        let text =
-            format!("server = \"https://{host}\"\n[host.\"https://10.99.0.254:{port}\"]\n  ca = \"{ca}\"\n");
+        let text = format!("server = \"https://{host}\"\n[host.\"https://{address}\"]\n  ca = \"{ca}\"\n");
         let folders = ["node1", "node2"].map(|node| self.nodes.join(node).join("certs.d").join(host));
         for folder in &folders {
             std::fs::create_dir_all(folder).expect("room");

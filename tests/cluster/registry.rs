@@ -113,9 +113,14 @@ impl Drop for SlowRegistry {
 /// What a server of this machine needs to be trusted by the cluster.
 pub(crate) fn tls() -> Arc<ServerConfig> {
     let environment = environment();
-    let certificates = CertificateDer::pem_file_iter(environment.pki("registry.crt")).expect("a certificate");
+    tls_with(&environment.pki("registry.crt"), &environment.pki("registry.key"))
+}
+
+/// The same with a certificate and its key from these files.
+pub(crate) fn tls_with(certificate: &Path, key: &Path) -> Arc<ServerConfig> {
+    let certificates = CertificateDer::pem_file_iter(certificate).expect("a certificate");
     let certificates = certificates.collect::<Result<Vec<_>, _>>().expect("a certificate");
-    let key = PrivateKeyDer::from_pem_file(environment.pki("registry.key")).expect("a key");
+    let key = PrivateKeyDer::from_pem_file(key).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider has them")

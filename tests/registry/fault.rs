@@ -33,13 +33,13 @@ async fn serving(
 }
 
 /// Where a request wants to go on.
-fn offset(request: &Request) -> usize {
+pub(crate) fn offset(request: &Request) -> usize {
     let range = request.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-'));
     range.map_or(0, |at| at.parse().expect("a number"))
 }
 
 /// The rest of a layer from where it was asked for.
-fn partial(request: &Request, layer: &[u8]) -> Response {
+pub(crate) fn partial(request: &Request, layer: &[u8]) -> Response {
     let at = offset(request);
     let response = Response::new(if at == 0 { 200 } else { 206 }, &layer[at..]);
     let end = layer.len();

@@ -57,6 +57,8 @@ pub(crate) struct RealRegistry {
     folder: tempfile::TempDir,
     pub(crate) port: u16,
     log: Arc<Mutex<Vec<String>>>,
+    /// The lines of requests as they came, with their protocol.
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 /// A request that the registry has answered, from its log.
@@ -104,12 +106,13 @@ impl RealRegistry {
         let mut process = Command::new("docker-registry")
             .arg("serve")
             .arg(at.join("config.yml"))
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("docker-registry runs: install the Debian package docker-registry");
+        let requests = kept(BufReader::new(process.stdout.take().expect("piped")).lines());
         let (port, log) = listening_port(&mut process);
-        Self { process, folder, port, log }
+        Self { process, folder, port, log, requests }
     }
 
     /// What was answered so far. The log comes after the answer: wait with [`RealRegistry::answered_when`] for what must
@@ -171,18 +174,23 @@ fn listening_port(process: &mut Child) -> (u16, Arc<Mutex<Vec<String>>>) {
     let mut lines = BufReader::new(process.stderr.take().expect("piped")).lines();
     let ready = lines.by_ref().map_while(Result::ok).find(|line| line.contains("listening on"));
     let line = ready.expect("docker-registry starts");
-    // What it writes from now on is read away, or it would wait for us.
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let kept = Arc::clone(&log);
-    std::thread::spawn(move || {
-        lines.map_while(Result::ok).for_each(|line| kept.lock().expect("no panic").push(line));
-    });
+    let log = kept(lines);
     let address = line.split("listening on ").nth(1).expect("an address");
     let port: String = address
         .split_once(':')
         .map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect())
         .unwrap_or_default();
     (port.parse().expect("a port"), log)
+}
+
+/// What comes, kept as it comes: if nobody read it, the process would wait for us.
+fn kept(lines: impl Iterator<Item = std::io::Result<String>> + Send + 'static) -> Arc<Mutex<Vec<String>>> {
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let kept = Arc::clone(&log);
+    std::thread::spawn(move || {
+        lines.map_while(Result::ok).for_each(|line| kept.lock().expect("no panic").push(line));
+    });
+    log
 }
 
 /// The line for user `puller` with password `pa:ss`; made once, since bcrypt takes its time.
@@ -218,6 +226,22 @@ async fn what_was_pushed_over_tls_is_pulled_again_byte_for_byte() {
 
     // A second time everything is there already, and the registry takes it all the same.
     registry.push(&image, &reference(&tag), &keyring).await.expect("pushed again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_speaks_http_2_is_spoken_to_in_it() {
+    for (transport, protocol) in [(Transport::Tls, "HTTP/2.0"), (Transport::Plain, "HTTP/1.1")] {
+        let real = RealRegistry::start(transport);
+        let host = real.host();
+        let settings = if transport == Transport::Tls { real.settings() } else { plain(&host) };
+        let registry = Registry::new(settings).expect("set up");
+        let keyring = keyring(&host, basic("puller", "pa:ss"));
+        registry.push(&image(), &reference(&format!("{host}/a:1")), &keyring).await.expect("pushed");
+        real.answered_when(|answered| answered.method == "PUT" && answered.target.contains("manifests")).await;
+        let requests = real.requests.lock().expect("no panic").clone();
+        assert!(requests.len() > 5, "{requests:?}");
+        assert!(requests.iter().all(|request| request.contains(protocol)), "{protocol}: {requests:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

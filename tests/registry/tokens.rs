@@ -1,9 +1,13 @@
 //! A registry with a token service, and a store for blobs on another host.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clarity::registry::{Credential, Keyring, PullError, Registry, Secret, Settings};
 
+use super::fault::{offset, partial};
 use super::http::{Request, Response, Server};
 use super::real::image;
 use super::{amd64, basic, hurried, keyring, layer_error, read_layer, reference, words};
@@ -204,4 +208,46 @@ async fn a_store_that_lets_nobody_in_is_asked_once_with_a_token() {
     let text = layer_error(read_layer(&client, &format!("{}/shop/cart:1", front.host()), &keyring).await);
     assert!(text.contains(&store.host()) && text.contains("401") && text.contains("closed"), "{text}");
     assert_eq!((store.seen().len(), anonymous.seen().len()), (2, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_ends_in_the_middle_of_a_layer_is_replaced_and_the_layer_gone_on_with() {
+    let issued = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&issued);
+    let service = Server::start(move |_| {
+        let number = counting.fetch_add(1, Ordering::SeqCst);
+        Response::new(200, format!(r#"{{"token": "token-{number}", "expires_in": 300}}"#))
+    })
+    .await;
+    let realm = format!("http://{}/token", service.host());
+    let (image, valid) = (image(), Arc::clone(&issued));
+    let front = Server::start(move |request| {
+        let newest = format!("Bearer token-{}", valid.load(Ordering::SeqCst).saturating_sub(1));
+        if request.header("authorization") != Some(newest.as_str()) {
+            return Response::new(401, "").with("WWW-Authenticate", format!(r#"Bearer realm="{realm}""#));
+        }
+        if request.target.contains("/manifests/") {
+            return Response::new(200, image.manifest.bytes.to_vec())
+                .with("Content-Type", image.manifest.media_type);
+        }
+        if request.target.ends_with(image.config.digest.as_str()) {
+            return Response::new(200, image.config.bytes.to_vec());
+        }
+        let mut response = partial(request, &image.layer.bytes);
+        if offset(request) == 0 {
+            // With the connection the token ends.
+            valid.fetch_add(1, Ordering::SeqCst);
+            response.cut_at = Some(100_000);
+        }
+        response
+    })
+    .await;
+    let client = Registry::new(settings(&[&front, &service])).expect("set up");
+    let keyring = keyring(&front.host(), basic("puller", "pa:ss"));
+    let tag = format!("{}/shop/cart:1", front.host());
+    let layer = super::real::image().layer.bytes;
+    assert_eq!(read_layer(&client, &tag, &keyring).await.expect("read"), layer);
+    assert_eq!(service.seen().len(), 2, "one token at first, and one in the middle");
+    let layers = front.asked_for("/v2/shop/cart/blobs").into_iter().skip(1);
+    assert_eq!(layers.map(|request| offset(&request)).collect::<Vec<_>>(), [0, 100_000, 100_000]);
 }

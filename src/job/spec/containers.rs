@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::super::{CONFIG_CONTAINER, CONTAINER, MEMORY, SCANNER};
-use super::{JobSettings, PodTask, UID, User};
+use super::{JobSettings, PodTask, Purpose, UID, User};
 use crate::image::Reference;
 use crate::wire::{DocumentName, LOG_BUDGET, LOG_BUDGET_ALONE, PullSecret, Task, TaskImage, Wanted};
 
@@ -125,6 +125,9 @@ fn image_volume(number: usize) -> String {
 
 /// The containers, the one that reads images first.
 pub(super) fn containers(task: &PodTask, settings: &JobSettings, secrets: &[PodSecret]) -> Vec<Container> {
+    if task.purpose == Purpose::Explain {
+        return vec![container(&explanation(task), task, settings, secrets)];
+    }
     let memory = task.memory.max(MEMORY);
     let scan = Part {
         name: CONTAINER,
@@ -147,6 +150,18 @@ pub(super) fn containers(task: &PodTask, settings: &JobSettings, secrets: &[PodS
         memory: CONFIG_MEMORY,
     };
     vec![container(&scan, task, settings, &[]), container(&config, task, settings, secrets)]
+}
+
+/// The one container of a pod that asks registries and reads nothing.
+fn explanation(task: &PodTask) -> Part {
+    Part {
+        name: CONTAINER,
+        documents: vec![DocumentName::Explanation],
+        images: task.images.clone(),
+        has_images: false,
+        cpu: ("10m", "1"),
+        memory: CONFIG_MEMORY,
+    }
 }
 
 fn container(part: &Part, task: &PodTask, settings: &JobSettings, secrets: &[PodSecret]) -> Container {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::image::Digest;
-use crate::job::MEMORY;
+use crate::job::{MEMORY, Original};
 use crate::plan::Reader;
 use crate::wire::{DocumentName, LOG_BUDGET, LOG_BUDGET_ALONE, PullSecret, Task, Wanted};
 
@@ -32,6 +32,7 @@ fn task(images: usize) -> PodTask {
         mount: None,
     };
     PodTask {
+        purpose: Purpose::Read,
         number: 2,
         of: 3,
         place: Place {
@@ -299,6 +300,58 @@ fn a_pod_without_its_image_volumes_is_not_believed() {
     assert!(distrust(&job, &on_host).is_some_and(|change| !change.is_of_volumes));
 }
 
+/// What the webhooks of EKS and Azure do to a pod whose account stands for an identity.
+#[test]
+fn the_identity_of_a_cloud_that_a_webhook_brings_is_no_alteration() {
+    for (token, variables) in [
+        ("aws-iam-token", ["AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"]),
+        (
+            "eks-pod-identity-token",
+            ["AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"],
+        ),
+        ("azure-identity-token", ["AZURE_CLIENT_ID", "AZURE_FEDERATED_TOKEN_FILE"]),
+    ] {
+        let job = mounting(User::RootOfNamespace);
+        let mut pod = pod_of(&job);
+        let source = json!({"name": token, "projected": {"defaultMode": 420, "sources": [{"serviceAccountToken":
+            {"audience": "sts.amazonaws.com", "expirationSeconds": 86400, "path": "token"}}]}});
+        let volume = serde_json::from_value(source).expect("a volume");
+        pod.volumes.get_or_insert_default().push(volume);
+        let config = &mut pod.containers[1];
+        let mount = json!({"name": token, "mountPath": "/var/run/secrets/token", "readOnly": true});
+        config.volume_mounts.get_or_insert_default().push(serde_json::from_value(mount).expect("a mount"));
+        let variable = |name: &str| EnvVar { name: name.to_owned(), ..EnvVar::default() };
+        config.env.get_or_insert_default().extend(variables.map(variable));
+        pod.security_context.get_or_insert_default().fs_group = Some(65534);
+        assert_eq!(alterations(&job, &pod), Vec::<String>::new());
+        assert_eq!(distrust(&job, &pod), None);
+    }
+}
+
+#[test]
+fn azure_is_asked_for_an_identity_only_where_an_account_was_named() {
+    let metadata = |account: Option<&str>| {
+        let settings = JobSettings { service_account: account.map(Into::into), ..settings() };
+        desired_job(&task(1), &settings).spec.and_then(|spec| spec.template.metadata).expect("metadata")
+    };
+    let key = "azure.workload.identity/use";
+    assert_eq!(metadata(None).labels.expect("labels").get(key), None);
+    assert_eq!(metadata(Some("scanner")).labels.expect("labels").get(key), Some(&"true".to_owned()));
+}
+
+#[test]
+fn no_identity_is_put_into_what_mounts_images() {
+    let annotations = |job: Job| {
+        let metadata = job.spec.and_then(|spec| spec.template.metadata).expect("metadata");
+        metadata.annotations.expect("annotations")
+    };
+    let (mounting, streaming) =
+        (annotations(mounting(User::Nobody)), annotations(desired_job(&task(1), &settings())));
+    for key in ["eks.amazonaws.com/skip-containers", "azure.workload.identity/skip-containers"] {
+        assert_eq!((mounting.get(key).map(String::as_str), streaming.get(key)), (Some("scan"), None));
+    }
+}
+
 #[test]
 fn a_pull_policy_that_is_rewritten_is_said() {
     let job = mounting(User::Nobody);
@@ -307,4 +360,57 @@ fn a_pull_policy_that_is_rewritten_is_said() {
     assert_eq!(distrust(&job, &pod), None, "by digest it still is the image that was asked for");
     let notes = alterations(&job, &pod);
     assert!(notes.len() == 1 && notes[0].contains("pull policy of sha256:"), "{notes:?}");
+}
+
+/// A task in another namespace than its workloads, with a copy of the second of three pull secrets and a file for registries.
+fn elsewhere() -> PodTask {
+    let original = Original { namespace: "shop".into(), name: "two".into() };
+    let copy = OwnedSecret::pull(1, original, "kubernetes.io/dockercfg", (".dockercfg", b"hunter2".to_vec()));
+    let key = OwnedSecret {
+        suffix: "tls".into(),
+        type_: "Opaque".into(),
+        files: BTreeMap::from([("key.pem".into(), b"hunter3".to_vec())]),
+        folder: "/run/clarity/tls".into(),
+        copy_of: None,
+    };
+    let place = Place {
+        namespace: "tools".into(),
+        pull_secrets: ["one", "two", "three"].map(Into::into).into(),
+        secrets_from: Some("shop".into()),
+        reader: Reader::Stream,
+    };
+    PodTask { place, owned: vec![copy, key], ..task(1) }
+}
+
+#[test]
+fn the_pod_waits_for_the_secrets_of_its_job_and_pulls_with_the_copies_among_them() {
+    let job = desired_job(&elsewhere(), &settings());
+    assert_eq!(job.metadata.namespace.as_deref(), Some("tools"));
+    let pod = pod_of(&job);
+    let volume = |name: &str, secret: &str| json!({"name": name, "secret": {"defaultMode": 0o444, "optional": false, "secretName": secret}});
+    assert_eq!(
+        serde_json::to_value(&pod.volumes).expect("json"),
+        json!([volume("pull-1", "clarity-k7x2m9q4tz-2-pull-1"), volume("tls", "clarity-k7x2m9q4tz-2-tls")])
+    );
+    let pull: Vec<&str> = pod.image_pull_secrets.iter().flatten().map(|secret| secret.name.as_str()).collect();
+    assert_eq!(pull, ["scanner", "clarity-k7x2m9q4tz-2-pull-1"]);
+    let paths: Vec<&str> =
+        pod.containers[0].volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str()).collect();
+    assert_eq!(paths, ["/run/clarity/pull-secrets/1", "/run/clarity/tls"]);
+    let folder = "/run/clarity/pull-secrets/1".to_owned();
+    let secret = PullSecret { name: "two".into(), namespace: Some("shop".into()), folder };
+    assert_eq!(told(&pod.containers[0]).pull_secrets, [secret], "messages name the original");
+    assert!(!serde_json::to_string(&job).expect("json").contains("hunter"));
+}
+
+#[test]
+fn secrets_of_a_job_are_not_where_images_are_mounted() {
+    let mut task = elsewhere();
+    task.place.reader = Reader::Mount { node: Some("node2".into()) };
+    let pod = pod_of(&desired_job(&task, &settings()));
+    let names = |container: &Container| {
+        container.volume_mounts.iter().flatten().map(|mount| mount.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&pod.containers[0]), ["image-0"]);
+    assert_eq!(names(&pod.containers[1]), ["pull-1", "tls"]);
 }

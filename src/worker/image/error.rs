@@ -66,7 +66,14 @@ impl ImageError {
             }
             next = cause.source();
         }
-        words
+        match self {
+            Self::Pull(
+                PullError::NoCredential { no_identity: Some(_), .. }
+                | PullError::Unauthorized { no_identity: Some(_), .. }
+                | PullError::TokenService { no_identity: Some(_), .. },
+            ) => words + "; an account that has one is named by --service-account NAME",
+            _ => words,
+        }
     }
 }
 
