@@ -8,17 +8,19 @@ mod policies;
 mod pulls;
 mod refusal;
 mod rights;
+mod secrets;
 mod writers;
 
 pub use config_maps::{ConfigMaps, KIND_LABEL, Owned, PART_BYTES};
 pub use connect::{Access, ConnectError, Connection, connect};
 pub use discovery::{DiscoverError, Discovery, Scope, discover};
-pub use facts::{gather as facts, namespace_exists, server_version};
+pub use facts::{add_namespace, gather as facts, namespace_exists, server_version};
 pub use kube::Client;
 pub use policies::restricting_policies;
 pub use pulls::{account_pull_secrets, pull_troubles};
 pub use refusal::{ApiError, Refusal};
-pub use rights::{Right, may, missing_everywhere, missing_for_attach, missing_rights};
+pub use rights::{Right, may, missing_everywhere, missing_for_attach, missing_for_copies, missing_rights};
+pub use secrets::{DOCKER_CFG, DOCKER_CONFIG_JSON, FoundSecret, PullCredentials, pull_secret};
 pub use writers::{Writers, writers_of_config_maps};
 
 /// Value of `app.kubernetes.io/name` and `app.kubernetes.io/managed-by` on everything that is created.

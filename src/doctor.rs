@@ -17,6 +17,8 @@ pub struct DoctorSettings {
     pub namespace: Option<String>,
     /// `--state-namespace`.
     pub state_namespace: Option<String>,
+    /// `--job-namespace`: where scanner pods would run, if not beside the workloads.
+    pub job_namespace: Option<String>,
     /// The scanner's image.
     pub scanner_image: String,
 }

@@ -6,6 +6,7 @@ mod follow;
 mod keeper;
 mod logs;
 mod mounts;
+mod owned;
 mod policies;
 mod problem;
 mod run;
@@ -16,14 +17,15 @@ mod watch;
 pub use clean_up::{CleanUpError, delete, remove_scan};
 pub use k8s_openapi::api::batch::v1::Job;
 
-pub use follow::create;
-pub use follow::{GroupEnd, ImageEnd, Progress, follow};
+pub use follow::{GroupEnd, ImageEnd, Progress, follow, start};
 pub use keeper::{Attached, Claim, Keeper, KeeperError};
+pub use owned::{Original, OwnedSecret};
 pub use policies::restriction;
 pub use problem::Problem;
 pub use seen::{Heard, JobState, SeenJob, SeenScan, hear, mark_stopped, seen_scans};
 pub use spec::{
-    Distrust, JobSettings, PodTask, Purpose, User, desired_job, host_aliases, network_mounts, network_volumes,
+    Desired, Distrust, JobSettings, PodTask, Purpose, User, desired_job, host_aliases, network_mounts,
+    network_volumes,
 };
 
 /// Name of the container that reads images.

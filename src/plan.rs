@@ -39,6 +39,8 @@ pub struct PlanOptions<'a> {
     pub read: Read,
     /// How many pods may run at once.
     pub parallelism: usize,
+    /// The namespace in which all pods run; none for that of each workload.
+    pub job_namespace: Option<&'a str>,
     /// What is known of the cluster.
     pub facts: &'a Facts,
 }
@@ -83,10 +85,12 @@ pub struct Route {
 /// What must be the same for images to share a pod.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
-    /// Namespace of the workload.
+    /// Namespace of the scanner pod: that of the workload, unless another one is wanted.
     pub namespace: String,
-    /// Its pull secrets, in order.
+    /// Pull secrets of the workload, in order.
     pub pull_secrets: Vec<String>,
+    /// The namespace that these are in, if there are any and it is another one: then the pod gets copies.
+    pub secrets_from: Option<String>,
     /// How its images are read.
     pub reader: Reader,
 }
@@ -227,10 +231,7 @@ impl Target {
     /// Other references by which pods run it that pull with the credentials of this place.
     #[must_use]
     pub fn others(&self, place: &Place, reference: &Reference) -> Vec<Reference> {
-        let has_credentials = |route: &&Route| {
-            (&route.place.namespace, &route.place.pull_secrets) == (&place.namespace, &place.pull_secrets)
-        };
-        let routes = self.routes.iter().filter(has_credentials);
+        let routes = self.routes.iter().filter(|route| route.place.has_credentials_of(place));
         let others: BTreeSet<&Reference> =
             routes.map(|route| &route.reference).filter(|other| *other != reference).collect();
         others.into_iter().take(MAX_OTHERS).cloned().collect()
@@ -238,6 +239,13 @@ impl Target {
 }
 
 impl Place {
+    /// Whether images are pulled here with the same credentials as there.
+    #[must_use]
+    pub fn has_credentials_of(&self, other: &Self) -> bool {
+        (&self.namespace, &self.secrets_from, &self.pull_secrets)
+            == (&other.namespace, &other.secrets_from, &other.pull_secrets)
+    }
+
     /// Whether its images are mounted.
     #[must_use]
     pub fn is_mount(&self) -> bool {

@@ -59,6 +59,7 @@ pub use blob::Blob;
 pub use client::SettingsError;
 pub use config::{History, ImageConfig, RootFs, RunConfig};
 pub use credentials::{BrokenEntry, BrokenReason, Credential, Entry, Format, Keyring, LoginError, Mismatch};
+pub use credentials::{CredentialsFile, Excerpts, excerpts};
 pub use elf::ElfError;
 pub use error::{Answer, Cause, Part, PullError, TokenError};
 pub use explanation::{EXPLANATION_VERSION, EntryMismatch, EntrySeen, Exchange, Explanation, Verdict};

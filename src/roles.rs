@@ -56,6 +56,9 @@ pub struct RoleSettings {
     /// Where records and lists of packages are kept. None: runners and viewers have them in [`Self::namespace`], and scans
     /// share nothing.
     pub state_namespace: Option<String>,
+    /// Where scanner pods run, if not beside the workloads: then nothing may be created in the namespaces that are scanned, and
+    /// their Secrets may be read, since pull secrets are copied.
+    pub job_namespace: Option<String>,
     /// Who gets the rights. None makes no binding; runners have their own ServiceAccount, whatever is said here.
     pub subject: Option<Subject>,
 }
@@ -139,8 +142,15 @@ impl RoleSettings {
             name: purpose.default_name().to_owned(),
             namespace: namespace.to_owned(),
             state_namespace: None,
+            job_namespace: None,
             subject: None,
         }
+    }
+
+    /// Where scanner pods run under these rights, if not beside the workloads.
+    #[must_use]
+    pub fn elsewhere(&self, purpose: Purpose) -> Option<&str> {
+        self.job_namespace.as_deref().filter(|name| purpose.is_everywhere() || *name != self.namespace)
     }
 
     /// Where ConfigMaps are kept under these rights, if they are.
@@ -182,7 +192,8 @@ pub fn objects(purpose: Purpose, settings: &RoleSettings) -> Vec<RoleObject> {
             ..ServiceAccount::default()
         }));
     }
-    let (mut rules, mut kept) = (rules(purpose), state_rules(purpose));
+    let elsewhere = settings.elsewhere(purpose);
+    let (mut rules, mut kept) = (rules(purpose, elsewhere.is_some()), state_rules(purpose));
     if purpose.is_everywhere() {
         made.push(cluster_role(name, rules));
         made.extend(subject.as_ref().map(|subject| cluster_binding(name, subject)));
@@ -195,6 +206,11 @@ pub fn objects(purpose: Purpose, settings: &RoleSettings) -> Vec<RoleObject> {
         made.push(role(name, namespace, rules));
         made.extend(subject.as_ref().map(|subject| binding(name, namespace, subject)));
     }
+    if let Some(namespace) = elsewhere {
+        let name = format!("{name}-jobs");
+        made.push(role(&name, namespace, pod_rules(purpose, true)));
+        made.extend(subject.as_ref().map(|subject| binding(&name, namespace, subject)));
+    }
     if let Some(state) = state.filter(|_| !kept.is_empty()) {
         // Another name than that of the rights in a namespace: that may be in the state namespace as well.
         let name = format!("{name}-state");
@@ -205,14 +221,31 @@ pub fn objects(purpose: Purpose, settings: &RoleSettings) -> Vec<RoleObject> {
     made
 }
 
-/// What is done with pods, Jobs and what is around them.
-fn rules(purpose: Purpose) -> Vec<PolicyRule> {
+/// What is done where workloads are.
+fn rules(purpose: Purpose, is_elsewhere: bool) -> Vec<PolicyRule> {
+    let mut rules = if is_elsewhere && purpose != Purpose::Viewer {
+        // Jobs tell which cron job a pod belongs to.
+        vec![rule("", "pods", &["list"]), rule("batch", "jobs", &["list"]), rule("", "secrets", &["get"])]
+    } else {
+        pod_rules(purpose, false)
+    };
+    if purpose == Purpose::Viewer {
+        rules.push(rule("batch", "cronjobs", &["list"]));
+    }
+    if purpose.is_everywhere() {
+        rules.push(rule("", "nodes", &["list"]));
+        rules.push(rule("", "namespaces", &["get", "list"]));
+    }
+    rules
+}
+
+/// What is done where scanner pods run: with them, their Jobs and what is around them.
+fn pod_rules(purpose: Purpose, has_copies: bool) -> Vec<PolicyRule> {
     if purpose == Purpose::Viewer {
         return vec![
             rule("", "pods", &["list"]),
             rule("", "pods/log", &["get"]),
             rule("batch", "jobs", &["list"]),
-            rule("batch", "cronjobs", &["list"]),
         ];
     }
     let jobs: &[&str] = if purpose.is_of_runner() {
@@ -227,10 +260,7 @@ fn rules(purpose: Purpose) -> Vec<PolicyRule> {
         rule("batch", "jobs", jobs),
         rule("", "events", &["list", "watch"]),
     ];
-    if purpose.is_everywhere() {
-        rules.push(rule("", "nodes", &["list"]));
-        rules.push(rule("", "namespaces", &["get", "list"]));
-    }
+    rules.extend(has_copies.then(|| rule("", "secrets", &["create", "delete"])));
     rules
 }
 

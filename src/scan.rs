@@ -3,6 +3,7 @@
 mod assemble;
 mod attempts;
 mod coordinate;
+mod credentials;
 mod detach;
 mod explain;
 mod harvest;
@@ -67,6 +68,8 @@ pub struct ReadConfig {
     pub scanner_pull_secret: Option<String>,
     /// ServiceAccount of the scanner pods.
     pub service_account: Option<String>,
+    /// The namespace in which all scanner pods run; none for that of each workload.
+    pub job_namespace: Option<String>,
     /// How registries are reached.
     pub network: Network,
     /// Time for the whole scan.
@@ -104,6 +107,7 @@ impl ReadConfig {
             scanner_image,
             scanner_pull_secret,
             service_account,
+            job_namespace: None,
             network: Network::default(),
             timeout: Duration::ZERO,
             read: Read::Auto,

@@ -106,7 +106,15 @@ pub(super) async fn run(args: AttachArgs, access: AccessArgs, verbosity: u8) -> 
     let entries = watching.until_over(&scan).await?;
     // The names of its Jobs are needed for what is left to be done.
     remove_scan(&connection.client, &scan.id, &scan.namespaces(), CLEAN_UP).await?;
+    let mut readers = scan.jobs.iter().filter(|job| !job.images.is_empty()).map(|job| &job.namespace);
+    let elsewhere = readers.find(|name| scope.namespace.as_ref().is_some_and(|own| own != *name)).cloned();
     let reading = reading.complete(scope, network)?;
+    // Credentials are copied only to where the person wants them: anybody may have made Jobs that look so.
+    if let Some(name) = elsewhere.filter(|_| reading.job_namespace.is_none()) {
+        ui::say(&format!(
+            "note: its pods ran in namespace {name}; what is left is read beside the workloads, as --job-namespace is not given"
+        ));
+    }
     let reading = ReadConfig { id: Some(scan.id), schedule: scan.schedule, known: entries, ..reading };
     let config = ScanConfig { reading, advisories, texts: place.texts() };
     let report: Report = scanned(&connection, &config, verbosity).await?;

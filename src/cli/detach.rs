@@ -141,6 +141,7 @@ fn arguments(config: &ReadConfig, state: &str) -> Vec<String> {
         scanner_image,
         scanner_pull_secret,
         service_account,
+        job_namespace,
         // In the environment.
         network: _,
         timeout,
@@ -167,6 +168,7 @@ fn arguments(config: &ReadConfig, state: &str) -> Vec<String> {
         ("--field-selector", field_selector),
         ("--scanner-pull-secret", scanner_pull_secret),
         ("--service-account", service_account),
+        ("--job-namespace", job_namespace),
     ];
     for (name, value) in texts {
         if let Some(value) = value {

@@ -9,7 +9,7 @@ use super::Exit;
 use super::access::AccessArgs;
 use super::database::FolderArgs;
 use super::errors::Explained;
-use super::kept::SCANNER_IMAGE;
+use super::kept::{SCANNER_IMAGE, label};
 use super::ui::{self, Color};
 use crate::cluster;
 use crate::doctor::{AdvisoriesHere, Check, DoctorSettings, Verdict, examine};
@@ -31,6 +31,9 @@ pub(super) struct DoctorArgs {
     /// Namespace of the ConfigMaps with what was read and found [default: clarity-system if there is one]
     #[arg(long, value_name = "NAME")]
     state_namespace: Option<String>,
+    /// Namespace in which scanner pods are to run [default: that of each workload]
+    #[arg(long, value_name = "NAME", value_parser = label)]
+    job_namespace: Option<String>,
     /// Image of the scanner
     #[arg(long, value_name = "REF", default_value = SCANNER_IMAGE)]
     scanner_image: String,
@@ -52,7 +55,16 @@ enum Format {
 
 /// Looks at everything and says how it is. Fails if something does.
 pub(super) async fn run(args: DoctorArgs, access: AccessArgs) -> Result<Exit, Explained> {
-    let DoctorArgs { namespace, all_namespaces, state_namespace, scanner_image, output, folder, color } = args;
+    let DoctorArgs {
+        namespace,
+        all_namespaces,
+        state_namespace,
+        job_namespace,
+        scanner_image,
+        output,
+        folder,
+        color,
+    } = args;
     let advisories: AdvisoriesHere =
         match folder.database().and_then(|database| database.status().map_err(Explained::from)) {
             Ok((status, _)) => Ok(status),
@@ -61,7 +73,7 @@ pub(super) async fn run(args: DoctorArgs, access: AccessArgs) -> Result<Exit, Ex
     let connection = cluster::connect(&access.complete()).await?;
     let namespace =
         if all_namespaces { None } else { Some(namespace.unwrap_or_else(|| connection.namespace.clone())) };
-    let settings = DoctorSettings { namespace, state_namespace, scanner_image };
+    let settings = DoctorSettings { namespace, state_namespace, job_namespace, scanner_image };
     let checks = examine(&connection, &settings, &advisories).await;
     let text = match output {
         Format::Json => {

@@ -93,6 +93,12 @@ pub(super) fn is_subdomain(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
+/// Reads the name of a namespace. RFC 1123, "label".
+pub(super) fn label(text: &str) -> Result<String, String> {
+    let is_label = is_subdomain(text) && !text.contains('.') && text.len() <= 63;
+    if is_label { Ok(text.to_owned()) } else { Err("expected the name of a namespace".to_owned()) }
+}
+
 impl ScannerArgs {
     /// How the pods look.
     pub(super) fn complete(self) -> CachePods {

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use super::Exit;
 use super::access::AccessArgs;
 use super::errors::Explained;
-use super::kept::is_subdomain;
+use super::kept::{is_subdomain, label};
 use super::ui;
 use crate::cluster::{self, ApiError, Connection, Refusal};
 use crate::report::text::wrap;
@@ -29,6 +29,10 @@ pub(super) struct RbacArgs {
     /// Namespace of the ConfigMaps with what was read and found [default: none for scan and scan-all, else the namespace]
     #[arg(long, value_name = "NAME", value_parser = label)]
     state_namespace: Option<String>,
+    /// Namespace in which scanner pods run (scan --job-namespace): in those that are scanned nothing may be created then, and
+    /// Secrets may be read
+    #[arg(long, value_name = "NAME", value_parser = label)]
+    job_namespace: Option<String>,
     /// Name of the roles, and of the ServiceAccount of a runner
     #[arg(long, value_name = "NAME", value_parser = name)]
     name: Option<String>,
@@ -79,11 +83,6 @@ pub(super) enum RbacError {
     OfRunner,
 }
 
-fn label(text: &str) -> Result<String, String> {
-    let is_label = is_subdomain(text) && !text.contains('.') && text.len() <= 63;
-    if is_label { Ok(text.to_owned()) } else { Err("expected the name of a namespace".to_owned()) }
-}
-
 fn name(text: &str) -> Result<String, String> {
     let is_name = is_subdomain(text) && text.len() <= MAX_NAME;
     let wrong = || "expected a name of lower-case letters, digits, dashes and dots".to_owned();
@@ -109,7 +108,7 @@ impl SubjectArgs {
 
 /// Prints the objects, or applies them.
 pub(super) async fn run(args: RbacArgs, access: AccessArgs) -> Result<Exit, Explained> {
-    let RbacArgs { purpose, namespace, state_namespace, name, subject, apply } = args;
+    let RbacArgs { purpose, namespace, state_namespace, job_namespace, name, subject, apply } = args;
     let subject = subject.complete();
     if subject.is_some() && purpose.is_of_runner() {
         return Err(RbacError::OfRunner.into());
@@ -122,7 +121,7 @@ pub(super) async fn run(args: RbacArgs, access: AccessArgs) -> Result<Exit, Expl
     let of_context = || connection.as_ref().map(|connection| connection.namespace.clone());
     let namespace = namespace.or_else(of_context).unwrap_or_else(|| "default".to_owned());
     let name = name.unwrap_or_else(|| purpose.default_name().to_owned());
-    let settings = RoleSettings { name, namespace, state_namespace, subject };
+    let settings = RoleSettings { name, namespace, state_namespace, job_namespace, subject };
     let (objects, remarks) = (objects(purpose, &settings), remarks(purpose, &settings));
     match connection.filter(|_| apply) {
         None => ui::data(None, &yaml(&objects, &remarks))?,

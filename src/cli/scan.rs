@@ -10,7 +10,7 @@ use super::access::AccessArgs;
 use super::database::AdvisoriesArgs;
 use super::detach::{self, DetachArgs};
 use super::errors::Explained;
-use super::kept::{KeptArgs, ScannerArgs};
+use super::kept::{KeptArgs, ScannerArgs, label};
 use super::network::{PodNetworkArgs, TransportArgs};
 use super::notify::NotifyArgs;
 use super::plan;
@@ -112,6 +112,10 @@ pub(super) struct ReadArgs {
     max_memory: u64,
     #[command(flatten)]
     scanner: ScannerArgs,
+    /// Namespace in which all scanner pods run, with copies of those entries of pull secrets that their images need [default:
+    /// the namespace of each workload, where nothing is copied]
+    #[arg(long, value_name = "NAME", value_parser = label)]
+    job_namespace: Option<String>,
     #[command(flatten)]
     network: PodNetworkArgs,
     #[command(flatten)]
@@ -199,6 +203,7 @@ impl ReadArgs {
             max_memory,
             scanner,
             network: pods,
+            job_namespace,
             kept,
             refresh,
             no_pods,
@@ -213,6 +218,7 @@ impl ReadArgs {
             scanner_image,
             scanner_pull_secret,
             service_account,
+            job_namespace,
             network,
             timeout,
             read: match read {

@@ -34,6 +34,19 @@ pub async fn namespace_exists(client: &Client, name: &str) -> Option<bool> {
     api.get_metadata_opt(name).await.ok().map(|namespace| namespace.is_some())
 }
 
+/// Adds to facts what the labels of a namespace say, if they may be read. False if there is no such namespace.
+pub async fn add_namespace(client: &Client, name: &str, facts: &mut Facts) -> bool {
+    let found = Api::<Namespace>::all(client.clone()).get_metadata_opt(name).await;
+    match found {
+        Ok(Some(namespace)) => {
+            facts.namespaces.insert(name.to_owned(), pod_security(&namespace));
+            true
+        }
+        Ok(None) => false,
+        Err(_) => true,
+    }
+}
+
 /// Asks for all facts about one namespace or, without, all of them; and notes of what is missing.
 pub async fn gather(client: &Client, namespace: Option<&str>) -> (Facts, Vec<String>) {
     let (server, nodes, namespaces) =

@@ -85,6 +85,17 @@ pub async fn missing_everywhere(client: &Client) -> Vec<String> {
     futures::future::join_all(asked).await.into_iter().flatten().collect()
 }
 
+/// What giving copies of pull secrets to pods of a namespace takes and the person does not have.
+pub async fn missing_for_copies(client: &Client, namespace: &str) -> Vec<Right> {
+    let mut missing = Vec::new();
+    for verb in ["create", "delete"] {
+        if !may(client, verb, "", "secrets", Some(namespace)).await {
+            missing.push(Right { namespace: namespace.to_owned(), verb, resource: "secrets".to_owned() });
+        }
+    }
+    missing
+}
+
 /// Whether the person has a right in a namespace; without, in all. What the server does not tell counts as there.
 pub async fn may(
     client: &Client,

@@ -20,6 +20,7 @@ const NAMED: usize = 3;
 const SERVER: &str = "API server";
 const RIGHTS: &str = "rights";
 const EVENTS: &str = "events";
+const SECRETS: &str = "pull secrets";
 const VOLUMES: &str = "image volumes";
 const SECURITY: &str = "pod security";
 const STATE: &str = "state namespace";
@@ -65,7 +66,8 @@ pub(super) fn no_namespace(namespace: &str) -> Check {
     )
 }
 
-pub(super) fn rights(missing: &[String], namespace: Option<&str>) -> Check {
+/// `elsewhere` is where scanner pods run, if not beside the workloads.
+pub(super) fn rights(missing: &[String], namespace: Option<&str>, elsewhere: Option<&str>) -> Check {
     let scope = scope_in_words(namespace);
     if missing.is_empty() {
         return Check::ok(RIGHTS, format!("all that a scan of {scope} needs"));
@@ -74,6 +76,7 @@ pub(super) fn rights(missing: &[String], namespace: Option<&str>) -> Check {
         Some(namespace) => format!("scan -n {namespace}"),
         None => "scan-all".to_owned(),
     };
+    let flag = elsewhere.map_or_else(String::new, |name| format!(" --job-namespace {name}"));
     // Each one is named: whoever gives them wants to know.
     let place =
         namespace.map_or_else(|| " in all namespaces".to_owned(), |name| format!(" in namespace {name:?}"));
@@ -82,7 +85,20 @@ pub(super) fn rights(missing: &[String], namespace: Option<&str>) -> Check {
     Check::fail(
         RIGHTS,
         format!("missing for a scan of {scope}: {}", missing.join(", ")),
-        format!("an administrator gives them: kubectl clarity rbac {purpose} --for-user USER --apply"),
+        format!("an administrator gives them: kubectl clarity rbac {purpose}{flag} --for-user USER --apply"),
+    )
+}
+
+/// Whether pull secrets may be read, as they must be to be copied to where scanner pods run.
+pub(super) fn pull_secrets(may_be_read: bool, namespace: Option<&str>) -> Check {
+    let scope = scope_in_words(namespace);
+    if may_be_read {
+        return Check::ok(SECRETS, format!("those of {scope} can be read and copied"));
+    }
+    Check::warning(
+        SECRETS,
+        format!("no right to get secrets in {scope}: private images are read without their credentials"),
+        "let scanner pods run beside the workloads, without --job-namespace; or have the right given",
     )
 }
 

@@ -59,10 +59,10 @@ fn pod_security_that_keeps_the_scanner_from_being_root_is_named() {
 
 #[test]
 fn a_missing_right_comes_with_the_command_that_gives_it() {
-    let check = checks::rights(&["list pods in namespace \"shop\"".to_owned()], Some("shop"));
+    let check = checks::rights(&["list pods in namespace \"shop\"".to_owned()], Some("shop"), None);
     assert_eq!(check.verdict, Verdict::Fail);
     assert!(check.fix.expect("a fix").contains("kubectl clarity rbac scan -n shop --for-user USER --apply"));
-    let check = checks::rights(&["list pods in all namespaces".to_owned()], None);
+    let check = checks::rights(&["list pods in all namespaces".to_owned()], None, None);
     assert!(check.fix.expect("a fix").contains("rbac scan-all"));
 }
 

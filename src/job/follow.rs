@@ -8,9 +8,10 @@ use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use tokio_util::sync::CancellationToken;
 
+use super::owned;
 use super::problem::Problem;
 use super::run::Run;
-use super::spec::{Distrust, distrust};
+use super::spec::{Desired, Distrust, distrust};
 use crate::cluster::{ApiError, Refusal, SCAN_LABEL};
 use crate::wire::{DocumentName, Failure, Outcome};
 
@@ -72,17 +73,23 @@ pub struct GroupEnd {
     pub created: Option<(String, String)>,
     /// What a person should know: what admission changed, the scanner's last words.
     pub notes: Vec<String>,
+    /// Why Secrets that were made for the Job are still there although its pod is done.
+    pub secrets_left: Option<ApiError>,
 }
 
 /// Runs one Job. `timeout` is what is left of the scan's time; the scanner itself knows it and ends earlier.
 pub async fn follow(
     client: &Client,
-    desired: &Job,
+    desired: &Desired,
     images: usize,
     timeout: Duration,
     stop: &CancellationToken,
     on: impl Fn(Progress),
 ) -> GroupEnd {
+    let Desired { job: desired, secrets } = desired;
+    if stop.is_cancelled() {
+        return GroupEnd::without(images, Problem::Interrupted);
+    }
     let namespace = desired.namespace().unwrap_or_default();
     let job = match create(client, desired).await {
         Ok(job) => job,
@@ -92,23 +99,32 @@ pub async fn follow(
     let stored = job.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     if let Some(change) = stored.and_then(|pod| distrust(desired, pod)) {
         // An API server that does not know a field leaves it out.
-        let problem = Problem::Dropped(change);
-        return GroupEnd {
-            created: Some((job.name_any(), job.uid().unwrap_or_default())),
-            ..GroupEnd::without(images, problem)
-        };
+        return GroupEnd::of_job(&job, images, Problem::Dropped(change));
     }
+    let created = match owned::create(client, &job, secrets).await {
+        Ok(created) => created,
+        Err(error) => return GroupEnd::of_job(&job, images, Problem::NoSecret(error)),
+    };
     let mut run = Run::new(client, &namespace, desired, &job, images, &on);
     let problem = run.until_over(timeout, stop).await;
-    run.finish(problem, stop).await
+    let mut end = run.finish(problem, stop).await;
+    // A Job that is kept for a look at it is no place for a credential.
+    end.secrets_left = owned::delete(client, &namespace, &created).await.err();
+    end
+}
+
+/// Creates a Job with its Secrets, and leaves it.
+///
+/// # Errors
+/// The API server refused; the Job may be there.
+pub async fn start(client: &Client, desired: &Desired) -> Result<(), ApiError> {
+    let job = create(client, &desired.job).await?;
+    owned::create(client, &job, &desired.secrets).await.map(|_| ())
 }
 
 /// Creates the Job. One of this name and scan that is there already is our own, created by a request whose answer was
 /// lost.
-///
-/// # Errors
-/// The API server refused.
-pub async fn create(client: &Client, desired: &Job) -> Result<Job, ApiError> {
+pub(super) async fn create(client: &Client, desired: &Job) -> Result<Job, ApiError> {
     let namespace = desired.namespace().unwrap_or_default();
     let jobs: Api<Job> = Api::namespaced(client.clone(), &namespace);
     let action = || format!("create jobs in namespace {namespace:?}");
@@ -152,6 +168,13 @@ impl GroupEnd {
             problem: Some(problem),
             created: None,
             notes: Vec::new(),
+            secrets_left: None,
         }
+    }
+
+    /// Nothing was read, and the Job is there.
+    fn of_job(job: &Job, images: usize, problem: Problem) -> Self {
+        let created = Some((job.name_any(), job.uid().unwrap_or_default()));
+        Self { created, ..Self::without(images, problem) }
     }
 }

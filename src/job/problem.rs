@@ -14,6 +14,8 @@ use crate::cluster::ApiError;
 pub enum Problem {
     /// The Job could not be created.
     Refused(ApiError),
+    /// The Secrets that its pod waits for could not be created.
+    NoSecret(ApiError),
     /// The Job could not create its pod: quota, Pod Security, a webhook. The event's text.
     NoPod(String),
     /// The scanner's image cannot be pulled. The kubelet's text.
@@ -197,6 +199,9 @@ impl fmt::Display for Problem {
         match self {
             Self::Refused(error) | Self::Log(error) | Self::Watch(error) => {
                 write!(f, "{error}: {}", error.refusal)
+            }
+            Self::NoSecret(error) => {
+                write!(f, "the scanner pod cannot be given credentials: {error}: {}", error.refusal)
             }
             Self::NoPod(text) => write!(f, "the scanner's Job cannot create its pod: {text}"),
             Self::ScannerImage(text) => write!(f, "the scanner's own image cannot be pulled: {text}"),

@@ -307,7 +307,8 @@ impl<'a, F: Fn(Progress)> Run<'a, F> {
             images.map(|(number, end)| end.unwrap_or_else(|| unread(number))).collect();
         self.mounts.name_failed(problem.as_ref(), &mut images);
         self.configs.add_to(&mut images, self.on);
-        GroupEnd { images, problem, created: Some((self.name, self.uid)), notes: self.notes }
+        let created = Some((self.name, self.uid));
+        GroupEnd { images, problem, created, notes: self.notes, secrets_left: None }
     }
 
     async fn read_again(&mut self) {

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::owned::OwnedSecret;
 use super::{
     CONTAINER, GROUP_ANNOTATION, IMAGES_ANNOTATION, JOB_LABEL, REQUESTER_ANNOTATION, SCOPE_ANNOTATION,
     SELECTION_ANNOTATION,
@@ -26,7 +27,7 @@ use crate::wire::TaskImage;
 
 pub use alterations::Distrust;
 pub(super) use alterations::{alterations, distrust};
-pub(super) use containers::pull_policy;
+pub(super) use containers::{SECRETS, pull_policy};
 pub use network::{host_aliases, network_mounts, network_volumes};
 
 /// Seconds that a finished Job stays if nobody deletes it.
@@ -130,6 +131,25 @@ pub struct PodTask {
     pub timeout: Duration,
     /// When it ends, in seconds since 1970.
     pub ends_at: u64,
+    /// Secrets that are made for it. Where the pull secrets of its place are in another namespace, the copies are among them.
+    pub owned: Vec<OwnedSecret>,
+}
+
+/// What is to be created for a pod.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// The Job, which comes first.
+    pub job: Job,
+    /// The Secrets that its pod waits for.
+    pub secrets: Vec<OwnedSecret>,
+}
+
+impl Desired {
+    /// What a task takes.
+    #[must_use]
+    pub fn new(task: PodTask, settings: &JobSettings) -> Self {
+        Self { job: desired_job(&task, settings), secrets: task.owned }
+    }
 }
 
 /// Builds the Job for one group of images.
@@ -147,7 +167,7 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
         (SCOPE_ANNOTATION.to_owned(), settings.scope.clone()),
         (SELECTION_ANNOTATION.to_owned(), settings.selection.clone()),
     ]);
-    let name = format!("clarity-{}-{}", settings.scan, task.number);
+    let name = task.name(settings);
     let mut pod_labels = pod_labels(&labels, &name);
     if settings.service_account.is_some() {
         // Azure's webhook wants to be asked by the pod too; those of the other clouds look at the account alone.
@@ -178,6 +198,13 @@ pub fn desired_job(task: &PodTask, settings: &JobSettings) -> Job {
             ..JobSpec::default()
         }),
         ..Job::default()
+    }
+}
+
+impl PodTask {
+    /// The name of its Job.
+    fn name(&self, settings: &JobSettings) -> String {
+        format!("clarity-{}-{}", settings.scan, self.number)
     }
 }
 
@@ -224,12 +251,14 @@ pub(super) fn without_sidecars() -> BTreeMap<String, String> {
 }
 
 fn pod(task: &PodTask, settings: &JobSettings, deadline: i64) -> PodSpec {
-    let pull = settings.scanner_pull_secret.iter().chain(&task.place.pull_secrets);
+    let secrets = containers::secrets(task, settings);
+    let of_workload = secrets.iter().filter(|secret| secret.pull.is_some()).map(|secret| &secret.name);
+    let pull = settings.scanner_pull_secret.iter().chain(of_workload);
     let pull: Vec<_> = pull.map(|name| LocalObjectReference { name: name.clone() }).collect();
-    let mut volumes = containers::volumes(task);
+    let mut volumes = containers::volumes(task, &secrets);
     volumes.extend(network_volumes(&settings.network));
     PodSpec {
-        containers: containers::containers(task, settings),
+        containers: containers::containers(task, settings, &secrets),
         restart_policy: Some("Never".to_owned()),
         active_deadline_seconds: Some(deadline),
         termination_grace_period_seconds: Some(2),

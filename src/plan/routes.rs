@@ -10,9 +10,13 @@ use crate::workload::{Container, Pod};
 
 /// Adds the ways to an image that one of its containers shows.
 pub(super) fn add(target: &mut Target, container: &Container, reference: &Reference, options: PlanOptions<'_>) {
+    let Pod { namespace: of_workload, pull_secrets, .. } = &container.pod;
+    let namespace = options.job_namespace.unwrap_or(of_workload);
+    let has_copies = namespace != of_workload && !pull_secrets.is_empty();
     let place = |reader| Place {
-        namespace: container.pod.namespace.clone(),
-        pull_secrets: container.pod.pull_secrets.clone(),
+        namespace: namespace.to_owned(),
+        pull_secrets: pull_secrets.clone(),
+        secrets_from: has_copies.then(|| of_workload.clone()),
         reader,
     };
     let mut routes = Vec::new();

@@ -39,11 +39,11 @@ fn on(node: &str, mut container: Container) -> Container {
 /// A plan that streams everything.
 fn streams(containers: &[Container], parallelism: usize) -> ScanPlan {
     let facts = Facts::default();
-    super::plan(containers, PlanOptions { read: Read::Stream, parallelism, facts: &facts })
+    super::plan(containers, PlanOptions { read: Read::Stream, parallelism, job_namespace: None, facts: &facts })
 }
 
 fn planned(containers: &[Container], read: Read, facts: &Facts) -> ScanPlan {
-    super::plan(containers, PlanOptions { read, parallelism: 4, facts })
+    super::plan(containers, PlanOptions { read, parallelism: 4, job_namespace: None, facts })
 }
 
 /// The nodes and readers of the routes of a target, in their order.
@@ -254,4 +254,45 @@ fn other_references_of_an_image_are_those_that_its_credentials_are_for() {
     let route = target.routes.iter().find(place).expect("a route");
     let others = target.others(&route.place, &"r.test/x:1".parse().expect("valid"));
     assert_eq!(others.iter().map(ToString::to_string).collect::<Vec<_>>(), ["r.test/x:stable"]);
+}
+
+/// A plan whose pods all run in namespace `tools`.
+fn in_tools(containers: &[Container]) -> ScanPlan {
+    let facts = Facts::default();
+    let options =
+        PlanOptions { read: Read::Stream, parallelism: 4, job_namespace: Some("tools"), facts: &facts };
+    super::plan(containers, options)
+}
+
+#[test]
+fn in_one_namespace_images_of_many_share_a_pod_unless_their_credentials_differ() {
+    let containers = [
+        running("a", &[], "r.test/x:1", 1),
+        running("b", &[], "r.test/y:1", 2),
+        running("c", &["pull"], "r.test/z:1", 3),
+        running("d", &["pull"], "r.test/w:1", 4),
+    ];
+    let groups = in_tools(&containers).groups;
+    let shape: Vec<_> =
+        groups.iter().map(|group| (group.place.secrets_from.as_deref(), group.images.len())).collect();
+    assert_eq!(shape, [(None, 2), (Some("c"), 1), (Some("d"), 1)]);
+    assert!(groups.iter().all(|group| group.place.namespace == "tools"));
+}
+
+#[test]
+fn workloads_of_the_namespace_that_the_pods_run_in_need_no_copies() {
+    let place = in_tools(&[running("tools", &["pull"], "r.test/x:1", 1)]).groups[0].place.clone();
+    assert_eq!((place.namespace.as_str(), place.secrets_from), ("tools", None));
+    assert_eq!(place.pull_secrets, ["pull"]);
+}
+
+#[test]
+fn secrets_of_one_name_in_two_namespaces_are_two_routes_and_share_no_references() {
+    let containers = [running("a", &["pull"], "r.test/x:1", 1), running("b", &["pull"], "r.test/x:of-b", 1)];
+    let plan = in_tools(&containers);
+    let target = &plan.targets[0];
+    assert_eq!((target.routes.len(), plan.groups.len()), (2, 1), "the other one is tried if one is refused");
+    for route in &target.routes {
+        assert_eq!(target.others(&route.place, &route.reference), []);
+    }
 }

@@ -5,6 +5,7 @@
 //! three still runs.
 
 mod docker_config;
+mod excerpt;
 mod login;
 mod pattern;
 
@@ -15,6 +16,7 @@ use pattern::Pattern;
 pub use pattern::Mismatch;
 
 pub use docker_config::Format;
+pub use excerpt::{CredentialsFile, Excerpts, excerpts};
 pub use login::LoginError;
 
 use super::secret::Secret;

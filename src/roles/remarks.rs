@@ -35,7 +35,7 @@ pub fn remarks(purpose: Purpose, settings: &RoleSettings) -> Remarks {
     Remarks {
         what: format!("Rights to {what}."),
         dangers: dangers(purpose, settings),
-        optional: optional(purpose),
+        optional: optional(purpose, settings),
         next: next(purpose, settings),
     }
 }
@@ -43,30 +43,28 @@ pub fn remarks(purpose: Purpose, settings: &RoleSettings) -> Remarks {
 fn dangers(purpose: Purpose, settings: &RoleSettings) -> Vec<String> {
     let namespace = &settings.namespace;
     let mut dangers = Vec::new();
-    match purpose {
-        Purpose::Scan => dangers.push(
-            "Who may create Jobs in a namespace reaches its Secrets and ServiceAccounts: a Job may mount the ones and run \
-             as the others. Kubernetes has no smaller right."
-                .to_owned(),
-        ),
-        Purpose::ScanAll => dangers.push(
-            "Who may create Jobs in all namespaces reaches all their Secrets and ServiceAccounts, those of kube-system too: \
-             this is as much as an administrator has."
-                .to_owned(),
-        ),
-        Purpose::Runner => dangers.push(format!(
-            "Who may create pods or Jobs in namespace {namespace:?} may run them as this ServiceAccount, and so has its \
-             rights; it reaches the Secrets and ServiceAccounts of the namespace, as they do already."
-        )),
-        Purpose::RunnerAll => dangers.push(format!(
-            "This ServiceAccount reaches the Secrets and ServiceAccounts of all namespaces, and who may create pods or \
-             Jobs in namespace {:?} may run them as it. A runner for all namespaces must live in a namespace that \
-             tenants cannot write to.",
-            settings.state(purpose).unwrap_or(namespace)
-        )),
-        Purpose::Viewer => dangers.push(format!(
-            "The logs of all pods in namespace {namespace:?} can be read, not only those of scans."
-        )),
+    if let Some(jobs) = settings.elsewhere(purpose).filter(|_| purpose != Purpose::Viewer) {
+        let all = if purpose.is_everywhere() {
+            "all Secrets of the cluster, those of kube-system too: this is as much as an administrator has"
+                .to_owned()
+        } else {
+            format!("all Secrets of namespace {namespace:?}")
+        };
+        dangers.push(format!(
+            "Pull secrets are read to be copied, and there is no right to read only these: it reaches {all}."
+        ));
+        dangers.push(format!(
+            "Who may create pods or Jobs in namespace {jobs:?}, or read its Secrets, reaches the copies of pull secrets while pods \
+             that need them run."
+        ));
+        if purpose.is_of_runner() {
+            dangers.push(format!(
+                "Who may create pods or Jobs in namespace {:?} may run them as this ServiceAccount, and so has its rights.",
+                if purpose.is_everywhere() { settings.state(purpose).unwrap_or(namespace) } else { namespace }
+            ));
+        }
+    } else {
+        dangers.push(of_jobs(purpose, settings));
     }
     if let Some(state) = settings.state(purpose) {
         dangers.push(if purpose == Purpose::Viewer {
@@ -81,7 +79,37 @@ fn dangers(purpose: Purpose, settings: &RoleSettings) -> Vec<String> {
     dangers
 }
 
-fn optional(purpose: Purpose) -> Vec<String> {
+/// What the rights make possible where pods run beside the workloads, or where only is looked.
+fn of_jobs(purpose: Purpose, settings: &RoleSettings) -> String {
+    let namespace = &settings.namespace;
+    match purpose {
+        Purpose::Scan => {
+            "Who may create Jobs in a namespace reaches its Secrets and ServiceAccounts: a Job may mount the ones and run \
+             as the others. Kubernetes has no smaller right."
+                .to_owned()
+        }
+        Purpose::ScanAll => {
+            "Who may create Jobs in all namespaces reaches all their Secrets and ServiceAccounts, those of kube-system too: \
+             this is as much as an administrator has."
+                .to_owned()
+        }
+        Purpose::Runner => format!(
+            "Who may create pods or Jobs in namespace {namespace:?} may run them as this ServiceAccount, and so has its \
+             rights; it reaches the Secrets and ServiceAccounts of the namespace, as they do already."
+        ),
+        Purpose::RunnerAll => format!(
+            "This ServiceAccount reaches the Secrets and ServiceAccounts of all namespaces, and who may create pods or \
+             Jobs in namespace {:?} may run them as it. A runner for all namespaces must live in a namespace that \
+             tenants cannot write to.",
+            settings.state(purpose).unwrap_or(namespace)
+        ),
+        Purpose::Viewer => {
+            format!("The logs of all pods in namespace {namespace:?} can be read, not only those of scans.")
+        }
+    }
+}
+
+fn optional(purpose: Purpose, settings: &RoleSettings) -> Vec<String> {
     if purpose == Purpose::Viewer {
         return vec!["cronjobs: only for schedules".to_owned()];
     }
@@ -93,6 +121,14 @@ fn optional(purpose: Purpose) -> Vec<String> {
     } else {
         optional.push(
             "patch on jobs: without it who follows a scan is not told that it was stopped, and may start a pod once more"
+                .to_owned(),
+        );
+    }
+    if settings.elsewhere(purpose).is_some() {
+        optional
+            .push("get on secrets: without it private images are read without their credentials".to_owned());
+        optional.push(
+            "delete on secrets: without it a Job that holds copies is not kept for a look at it (--keep-jobs)"
                 .to_owned(),
         );
     }

@@ -41,6 +41,24 @@ fn each_purpose_has_the_rights_that_it_needs_where_it_needs_them() {
 }
 
 #[test]
+fn where_pods_run_elsewhere_nothing_is_created_beside_the_workloads() {
+    let mut all = String::new();
+    for purpose in Purpose::ALL {
+        let settings = RoleSettings {
+            job_namespace: Some("tools".to_owned()),
+            ..settings(purpose, Some("clarity-system"), Some(user("ann")))
+        };
+        write!(all, "# {}\n{}", purpose.word(), shown(purpose, &settings)).expect("room");
+        for words in remarks(purpose, &settings).dangers {
+            writeln!(all, "! {words}").expect("room");
+        }
+    }
+    insta::assert_snapshot!(all);
+    let own = RoleSettings { job_namespace: Some("shop".to_owned()), ..settings(Purpose::Scan, None, None) };
+    assert_eq!(objects(Purpose::Scan, &own), objects(Purpose::Scan, &settings(Purpose::Scan, None, None)));
+}
+
+#[test]
 fn without_a_subject_nothing_is_bound() {
     for purpose in [Purpose::Scan, Purpose::ScanAll, Purpose::Viewer] {
         let made = objects(purpose, &settings(purpose, Some("state"), None));

@@ -185,6 +185,11 @@ impl Attempts {
             }
             // The server had trouble, it did not refuse.
             Problem::Refused(error) if error.may_pass() => self.again(&why),
+            Problem::NoSecret(error) if error.may_pass() => self.again(&why),
+            // Other copies would be refused as well.
+            Problem::NoSecret(_) => {
+                self.next_route(target, Some(why), |_, new| new.place.secrets_from.is_none())
+            }
             // Refusals of this namespace, not of the cluster.
             Problem::Refused(_) | Problem::NoPod(_) | Problem::ScannerImage(_) | Problem::Setup(_) => {
                 self.next_route(target, Some(why), |tried, new| tried.place.namespace != new.place.namespace)

@@ -1,6 +1,7 @@
 //! Runs the plan: so many pods at once, each image until it is read or nothing more can be tried.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::attempts::{Attempts, End, Limits, PodEnd, Step};
+use super::credentials::{Copies, Credentials};
 use super::ladder::Ladder;
 use super::tell;
 use super::{ReadConfig, Update};
@@ -16,7 +18,7 @@ use crate::cache::About;
 use crate::cluster::{Client, Connection, Refusal};
 use crate::facts::Facts;
 use crate::job::{
-    self, GroupEnd, ImageEnd, Job, JobSettings, MEMORY, PodTask, Problem, Progress, Purpose, User,
+    self, Desired, GroupEnd, ImageEnd, JobSettings, MEMORY, PodTask, Problem, Progress, Purpose, User,
 };
 use crate::plan::{Group, MAX_PER_POD, Place, Read, ScanPlan, Target};
 use crate::report::ReadBy;
@@ -61,6 +63,8 @@ pub(super) struct Coordination<'a> {
     pub(super) facts: &'a Facts,
     pub(super) settings: &'a JobSettings,
     pub(super) config: &'a ReadConfig,
+    /// Credentials for pods that run elsewhere than the workloads.
+    pub(super) credentials: Arc<Credentials>,
     pub(super) stop: &'a CancellationToken,
 }
 
@@ -328,7 +332,9 @@ fn run(
     left: Duration,
     progress: tokio::sync::mpsc::UnboundedSender<Told>,
 ) -> impl Future<Output = (Work, User, GroupEnd)> + Send + 'static {
-    let desired = desired(with, &work, user, number, left);
+    let task = task(with, &work, user, number, left);
+    let settings = with.settings.clone();
+    let credentials = Arc::clone(&with.credentials);
     let client = with.connection.client.clone();
     let stop = with.stop.clone();
     let registry = |(target, route): &(usize, usize)| {
@@ -342,28 +348,40 @@ fn run(
             // Nobody listens only when the scan is over.
             let _ = progress.send((place.clone(), targets.clone(), event));
         };
+        let Copies { secrets: owned, notes } = tokio::select! {
+            () = stop.cancelled() => Copies::default(),
+            copies = credentials.copies(&task.place, &task.images) => copies,
+        };
+        let desired = Desired::new(PodTask { owned, ..task }, &settings);
         let mut end = job::follow(&client, &desired, work.images.len(), left, &stop, on).await;
+        end.notes.extend(notes);
         if let Some(registry) = tell::unreached(&end, &registries) {
-            end.notes.extend(job::restriction(&client, &desired, registry).await);
+            end.notes.extend(job::restriction(&client, &desired.job, registry).await);
         }
         (work, user, end)
     }
 }
 
-/// The Jobs that would be created for the groups of the plan.
-pub(super) fn planned_jobs(with: &Coordination<'_>) -> Vec<Job> {
+/// What would be created for the groups of the plan, and what a person should know of it.
+pub(super) async fn planned_jobs(with: &Coordination<'_>) -> (Vec<Desired>, Vec<String>) {
     let ladder = Ladder::new(with.facts);
-    let job = |(number, group): (usize, &Group)| {
+    let task = |(number, group): (usize, &Group)| {
         let user = ladder.user(&group.place).ok()?;
         let work =
             Work { place: group.place.clone(), images: group.images.clone(), memory: MEMORY, alone: false };
-        Some(desired(with, &work, user, number, with.config.timeout))
+        Some(task(with, &work, user, number, with.config.timeout))
     };
-    (1..).zip(&with.plan.groups).filter_map(job).collect()
+    let (mut jobs, mut told) = (Vec::new(), Vec::new());
+    for task in (1..).zip(&with.plan.groups).filter_map(task) {
+        let Copies { secrets: owned, notes } = with.credentials.copies(&task.place, &task.images).await;
+        jobs.push(Desired::new(PodTask { owned, ..task }, with.settings));
+        tell::note(&mut told, &|_| {}, notes);
+    }
+    (jobs, told)
 }
 
-/// The Job for a pod's work.
-fn desired(with: &Coordination<'_>, work: &Work, user: User, number: usize, left: Duration) -> Job {
+/// A pod's work, without the Secrets that are made for it.
+fn task(with: &Coordination<'_>, work: &Work, user: User, number: usize, left: Duration) -> PodTask {
     let images = work.images.iter().map(|(target, route)| {
         let target = &with.plan.targets[*target];
         let reference = target.routes[*route].reference.clone();
@@ -375,7 +393,7 @@ fn desired(with: &Coordination<'_>, work: &Work, user: User, number: usize, left
             mount: None,
         }
     });
-    let task = PodTask {
+    PodTask {
         purpose: Purpose::Read,
         number,
         of: with.plan.groups.len(),
@@ -392,16 +410,17 @@ fn desired(with: &Coordination<'_>, work: &Work, user: User, number: usize, left
         may_ask_for_memory: work.memory == MEMORY && with.config.max_memory > MEMORY,
         timeout: left,
         ends_at: (Timestamp::now() + left).as_second().try_into().unwrap_or_default(),
-    };
-    job::desired_job(&task, with.settings)
+        owned: Vec::new(),
+    }
 }
 
 /// The Job unless it is to stay, and whether something was read by it. Interrupted scans are cleaned up as a whole.
 fn to_remove(with: &Coordination<'_>, work: &Work, end: &GroupEnd) -> Option<(FinishedJob, bool)> {
     let is_read = |image: &ImageEnd| matches!(image, ImageEnd::Read(..));
     let keep = match with.config.keep_jobs {
-        // It is not what was asked for.
-        _ if matches!(end.problem, Some(Problem::Dropped(_))) => false,
+        // It is not what was asked for, or still holds credentials.
+        _ if matches!(end.problem, Some(Problem::Dropped(_) | Problem::NoSecret(_))) => false,
+        _ if end.secrets_left.is_some() => false,
         KeepJobs::Never => false,
         KeepJobs::Failed => !end.images.iter().all(is_read),
         KeepJobs::Always => true,

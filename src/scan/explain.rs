@@ -234,6 +234,7 @@ impl ExplainedImage {
         Place {
             namespace: self.namespace.clone(),
             pull_secrets: self.pull_secrets.clone(),
+            secrets_from: None,
             reader: Reader::Stream,
         }
     }
@@ -269,8 +270,9 @@ impl Pod<'_> {
                 may_ask_for_memory: false,
                 timeout: self.timeout,
                 ends_at: (Timestamp::now() + self.timeout).as_second().try_into().unwrap_or_default(),
+                owned: Vec::new(),
             };
-            let desired = job::desired_job(&task, self.settings);
+            let desired = job::Desired::new(task, self.settings);
             let end = job::follow(client, &desired, images.len(), self.timeout, self.stop, |_| {}).await;
             if let Some((name, uid)) = &end.created
                 && !self.stop.is_cancelled()

@@ -1,11 +1,13 @@
 //! What a scan would do: the same discovery, plan and cache, and no pod.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
 use super::coordinate::{Coordination, planned_jobs};
+use super::credentials::Credentials;
 use super::reading::{Prepared, prepare};
 use super::recall::Recall;
 use super::{ReadConfig, ScanError, Shared};
@@ -124,10 +126,13 @@ pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Pre
         prepared.notes.extend(missing.map(|error| format!("the volume cannot be used: {error}")));
     }
     let Prepared { scan: _, discovery, facts, plan, recalled, settings, notes, cache: _ } = &prepared;
-    let coordination = Coordination { connection, plan, facts, settings, config, stop: &stop };
-    let jobs = planned_jobs(&coordination);
+    let credentials = Arc::new(Credentials::new(connection));
+    let coordination = Coordination { connection, plan, facts, settings, config, credentials, stop: &stop };
+    let (jobs, told) = planned_jobs(&coordination).await;
+    // What is copied is nobody's to see; the pods name it.
+    let has_copies = jobs.iter().any(|desired| !desired.secrets.is_empty());
     let jobs: Vec<serde_json::Value> =
-        jobs.iter().map(|job| serde_json::to_value(job).unwrap_or_default()).collect();
+        jobs.iter().map(|desired| serde_json::to_value(&desired.job).unwrap_or_default()).collect();
 
     let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
     for (number, group) in (1..).zip(&plan.groups) {
@@ -159,14 +164,17 @@ pub async fn preview(connection: &Connection, config: &ReadConfig) -> Result<Pre
     });
     let images: Vec<PlannedImage> = plan.targets.iter().enumerate().map(image).collect();
     let namespaces: BTreeSet<String> = plan.groups.iter().map(|group| group.place.namespace.clone()).collect();
-    let missing = cluster::missing_rights(&connection.client, &namespaces).await;
+    let mut missing = cluster::missing_rights(&connection.client, &namespaces).await;
+    if let Some(namespace) = config.job_namespace.as_deref().filter(|_| has_copies) {
+        missing.extend(cluster::missing_for_copies(&connection.client, namespace).await);
+    }
     Ok(Preview {
         pull: Pull::of(&images),
         images,
         left_out: left_out.collect(),
         jobs,
         missing_rights: missing.iter().map(Right::to_string).collect(),
-        notes: notes.clone(),
+        notes: notes.iter().cloned().chain(told).collect(),
     })
 }
 

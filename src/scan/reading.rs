@@ -1,17 +1,19 @@
 //! The half of a scan that reads: discover, plan, run, keep. What it means is none of its business.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::coordinate::{Coordination, KeepJobs, Pods, Reading, coordinate, remove_finished};
+use super::credentials::Credentials;
 use super::recall::{Recall, Recalled, keep, recall};
 use super::stores::cache_for;
 use super::{ReadConfig, ScanError, Stages, Update};
 use crate::cache::Cache;
-use crate::cluster::{self, Connection, Discovery};
+use crate::cluster::{self, Connection, DiscoverError, Discovery};
 use crate::facts::Facts;
 use crate::job::{self, JobSettings};
 use crate::plan::{self, PlanOptions, ScanPlan};
@@ -51,8 +53,15 @@ pub(super) async fn read(
         cached: recalled.images.iter().flatten().count(),
         jobs: plan.groups.len(),
     });
-    let coordination =
-        Coordination { connection, plan: &plan, facts: &facts, settings: &settings, config, stop };
+    let coordination = Coordination {
+        connection,
+        plan: &plan,
+        facts: &facts,
+        settings: &settings,
+        config,
+        credentials: Arc::new(Credentials::new(connection)),
+        stop,
+    };
     let mut reading = coordinate(&coordination, recalled.images, on).await;
     stages.over("read images");
     let keeping = keep(&cache, &plan, &reading.ends, config.refresh);
@@ -109,8 +118,15 @@ pub(super) async fn prepare(
     if let Some(name) = &config.container {
         discovery.containers.retain(|container| container.name == *name);
     }
-    let facts = std::mem::take(&mut discovery.facts);
-    let options = PlanOptions { read: config.read, parallelism: config.parallelism, facts: &facts };
+    let mut facts = std::mem::take(&mut discovery.facts);
+    let job_namespace = config.job_namespace.as_deref();
+    if let Some(name) = job_namespace
+        && !cluster::add_namespace(&connection.client, name, &mut facts).await
+    {
+        return Err(DiscoverError::NoNamespace(name.to_owned()).into());
+    }
+    let options =
+        PlanOptions { read: config.read, parallelism: config.parallelism, job_namespace, facts: &facts };
     let mut plan = plan::plan(&discovery.containers, options);
     over("discover and plan");
     let mut notes = std::mem::take(&mut discovery.notes);
@@ -136,6 +152,12 @@ pub(super) async fn prepare(
     };
     let is_left_out = |target: usize| config.pods != Pods::Start || recalled.images[target].is_some();
     plan.leave_out(is_left_out, config.parallelism);
+    let is_elsewhere = |name: &&str| config.scope.namespace.as_deref() != Some(*name);
+    if let Some(name) = job_namespace.filter(is_elsewhere).filter(|_| !plan.groups.is_empty()) {
+        notes.push(format!(
+            "the scanner pods run in namespace {name:?}: status and stop find them there (-n {name})"
+        ));
+    }
     notes.append(&mut recalled.notes);
     over("look into the cache");
     Ok(Prepared { scan, discovery, facts, plan, cache, recalled, settings, notes })

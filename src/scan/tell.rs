@@ -31,6 +31,11 @@ pub(super) fn advice(with: &Coordination<'_>, end: &GroupEnd) -> Vec<String> {
         Some(Problem::Refused(error) | Problem::Watch(error) | Problem::Log(error)) => {
             return error.check().into_iter().collect();
         }
+        Some(Problem::NoSecret(error)) => {
+            advice.push("pods that run beside the workloads are given no copies: without --job-namespace");
+            let advice = advice.into_iter().map(ToOwned::to_owned);
+            return error.check().into_iter().chain(advice).collect();
+        }
         Some(Problem::ScannerImage(_)) => advice.push(
             "put the scanner's image where the nodes can pull it, `kubectl clarity image push REF`, and name it, \
              `kubectl clarity scan --scanner-image REF` (with --scanner-pull-secret NAME if it needs a credential); \

@@ -40,6 +40,9 @@ pub struct Task {
 pub struct PullSecret {
     /// Its name, for messages.
     pub name: String,
+    /// The namespace that it is a copy from, for messages; none if it is where the pod is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// The folder where it is mounted; empty if there is no such secret.
     pub folder: String,
 }

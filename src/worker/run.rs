@@ -225,8 +225,9 @@ fn small_file(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
 fn keyring(secrets: &[PullSecret]) -> (Keyring, Vec<String>) {
     let mut keyring = Keyring::new();
     let mut notes = Vec::new();
-    for PullSecret { name, folder } in secrets {
-        let source = format!("secret {name:?}");
+    for PullSecret { name, namespace, folder } in secrets {
+        let namespace = namespace.as_ref().map_or_else(String::new, |name| format!(" of namespace {name:?}"));
+        let source = format!("secret {name:?}{namespace}");
         let mut is_read = false;
         for (file, format) in
             [(".dockerconfigjson", Format::DockerConfigJson), (".dockercfg", Format::DockerCfg)]
@@ -289,7 +290,7 @@ mod tests {
             if let Some((file, content)) = file {
                 std::fs::write(folder.join(file), content).expect("writes");
             }
-            PullSecret { name: name.to_owned(), folder: folder.display().to_string() }
+            PullSecret { name: name.to_owned(), namespace: None, folder: folder.display().to_string() }
         };
         let secrets = [
             secret("missing", None),

@@ -23,6 +23,7 @@ mod findings;
 mod https;
 mod identity;
 mod interruption;
+mod job_namespace;
 mod jobs;
 mod loss;
 mod mounts;

@@ -103,7 +103,7 @@ impl Namespace {
     /// Names of what scans have created and not yet removed.
     pub(crate) fn created_by_scans(&self) -> Vec<String> {
         let label = "app.kubernetes.io/managed-by=kubectl-clarity";
-        let names = kubectl(&["get", "jobs,pods", "-n", &self.name, "-l", label, "-o", "name"]);
+        let names = kubectl(&["get", "jobs,pods,secrets", "-n", &self.name, "-l", label, "-o", "name"]);
         names.lines().map(ToOwned::to_owned).collect()
     }
 

@@ -127,6 +127,7 @@ fn told(plan: &ScanPlan, number: usize, group: &Group, network: &Network, folder
         may_ask_for_memory: false,
         timeout: Duration::from_mins(5),
         ends_at: u64::MAX,
+        owned: Vec::new(),
     };
     let settings = JobSettings {
         scan: "0123456789".into(),
@@ -203,7 +204,10 @@ async fn a_thousand_images_cost_one_token_for_each_repository_of_each_registry()
         })
         .collect();
     let facts = Facts::default();
-    let plan = plan(&containers, PlanOptions { read: Read::Stream, parallelism: PARALLELISM, facts: &facts });
+    let plan = plan(
+        &containers,
+        PlanOptions { read: Read::Stream, parallelism: PARALLELISM, job_namespace: None, facts: &facts },
+    );
     assert_eq!(plan.targets.len(), containers.len(), "no image is in two registries");
     let network = Network { plain_http: hosts.clone(), ..Network::default() };
     let folder = folder.path().display().to_string();

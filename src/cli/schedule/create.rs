@@ -14,7 +14,7 @@ use super::super::notify::NotifyArgs;
 use super::super::scan::{ReadArgs, ScopeArgs};
 use super::super::ui;
 use super::show::yaml;
-use crate::cluster::{self, Connection, Scope};
+use crate::cluster::{self, Connection};
 use crate::roles::{Purpose, RoleObject, RoleSettings, apply, objects};
 use crate::runner::{
     RunnerSettings, SERVICE_ACCOUNT, ScheduleSettings, SecretKey, create_schedule, delete_schedule,
@@ -172,7 +172,7 @@ pub(super) async fn run(args: CreateArgs, access: AccessArgs) -> Result<Exit, Ex
         ui::data(None, &text)?;
         return Ok(Exit::Passed);
     }
-    see_to_account(&connection, &settings.runner, &reading.scope).await?;
+    see_to_account(&connection, &settings.runner, &reading).await?;
     let Some(created) = create_schedule(&connection.client, &object).await? else {
         return Err(CreateError::Exists { name, namespace: settings.runner.namespace }.into());
     };
@@ -216,7 +216,7 @@ pub(in crate::cli) enum CreateError {
 async fn see_to_account(
     connection: &Connection,
     runner: &RunnerSettings,
-    scope: &Scope,
+    reading: &ReadConfig,
 ) -> Result<(), Explained> {
     let RunnerSettings { namespace, service_account, state_namespace, .. } = runner;
     // Who may not look may still know.
@@ -225,11 +225,12 @@ async fn see_to_account(
     }
     let missing =
         || DetachError::NoServiceAccount { name: service_account.clone(), namespace: namespace.clone() };
-    if service_account != SERVICE_ACCOUNT || scope.namespace.is_none() {
+    if service_account != SERVICE_ACCOUNT || reading.scope.namespace.is_none() {
         return Err(missing().into());
     }
     let settings = RoleSettings {
         state_namespace: Some(state_namespace.clone()),
+        job_namespace: reading.job_namespace.clone(),
         ..RoleSettings::new(Purpose::Runner, namespace)
     };
     let mut objects = objects(Purpose::Runner, &settings);

@@ -19,7 +19,7 @@ use crate::network::Network;
 use crate::wire::{DocumentName, LOG_BUDGET, LOG_BUDGET_ALONE, PullSecret, Task, TaskImage, Wanted};
 
 /// Folder below which each pull secret is mounted.
-const SECRETS: &str = "/run/clarity/pull-secrets";
+pub(in crate::job) const SECRETS: &str = "/run/clarity/pull-secrets";
 
 /// Folder below which each image is mounted.
 const IMAGES: &str = "/run/clarity/images";
@@ -33,7 +33,6 @@ struct Part {
     documents: Vec<DocumentName>,
     images: Vec<TaskImage>,
     has_images: bool,
-    has_secrets: bool,
     cpu: (&'static str, &'static str),
     memory: u64,
 }
@@ -55,14 +54,55 @@ pub(super) fn with_mounts(task: &PodTask) -> Vec<TaskImage> {
     images.map(|(number, image)| TaskImage { mount: mount(number), ..image.clone() }).collect()
 }
 
-/// All volumes of the pod.
-pub(super) fn volumes(task: &PodTask) -> Vec<Volume> {
-    let secrets = task.place.pull_secrets.iter().enumerate().map(|(number, secret)| Volume {
-        name: secret_volume(number),
-        secret: Some(SecretVolumeSource {
-            secret_name: Some(secret.clone()),
+/// A Secret of the pod.
+pub(super) struct PodSecret {
+    /// Its name.
+    pub(super) name: String,
+    /// For one with which images are pulled: what the scanner is told of it.
+    pub(super) pull: Option<PullSecret>,
+    volume: String,
+    folder: String,
+    /// Whether the pod waits for it.
+    is_required: bool,
+}
+
+/// All Secrets of the pod, in the order in which they are tried.
+pub(super) fn secrets(task: &PodTask, settings: &JobSettings) -> Vec<PodSecret> {
+    let has_copies = task.place.secrets_from.is_some();
+    let of_workload = task.place.pull_secrets.iter().filter(|_| !has_copies).enumerate();
+    let of_workload = of_workload.map(|(number, name)| {
+        let folder = format!("{SECRETS}/{number}");
+        PodSecret {
+            name: name.clone(),
+            pull: Some(PullSecret { name: name.clone(), namespace: None, folder: folder.clone() }),
+            volume: format!("pull-{number}"),
+            folder,
             // The pod of the workload runs without a secret that does not exist, so ours does too.
-            optional: Some(true),
+            is_required: false,
+        }
+    });
+    let job = task.name(settings);
+    let owned = task.owned.iter().map(|secret| PodSecret {
+        name: secret.name(&job),
+        pull: secret.copy_of.as_ref().map(|original| PullSecret {
+            name: original.name.clone(),
+            namespace: Some(original.namespace.clone()),
+            folder: secret.folder.clone(),
+        }),
+        volume: secret.suffix.clone(),
+        folder: secret.folder.clone(),
+        is_required: true,
+    });
+    of_workload.chain(owned).collect()
+}
+
+/// All volumes of the pod.
+pub(super) fn volumes(task: &PodTask, secrets: &[PodSecret]) -> Vec<Volume> {
+    let secrets = secrets.iter().map(|secret| Volume {
+        name: secret.volume.clone(),
+        secret: Some(SecretVolumeSource {
+            secret_name: Some(secret.name.clone()),
+            optional: Some(!secret.is_required),
             default_mode: Some(0o444),
             ..SecretVolumeSource::default()
         }),
@@ -81,18 +121,14 @@ pub(super) fn volumes(task: &PodTask) -> Vec<Volume> {
     secrets.chain(images).collect()
 }
 
-fn secret_volume(number: usize) -> String {
-    format!("pull-{number}")
-}
-
 fn image_volume(number: usize) -> String {
     format!("image-{number}")
 }
 
 /// The containers, the one that reads images first.
-pub(super) fn containers(task: &PodTask, settings: &JobSettings) -> Vec<Container> {
+pub(super) fn containers(task: &PodTask, settings: &JobSettings, secrets: &[PodSecret]) -> Vec<Container> {
     if task.purpose == Purpose::Explain {
-        return vec![container(&explanation(task), task, settings)];
+        return vec![container(&explanation(task), task, settings, secrets)];
     }
     let memory = task.memory.max(MEMORY);
     let scan = Part {
@@ -100,24 +136,22 @@ pub(super) fn containers(task: &PodTask, settings: &JobSettings) -> Vec<Containe
         documents: vec![DocumentName::Sbom, DocumentName::Config],
         images: with_mounts(task),
         has_images: false,
-        has_secrets: true,
         cpu: ("100m", "2"),
         memory,
     };
     if !task.place.is_mount() {
-        return vec![container(&scan, task, settings)];
+        return vec![container(&scan, task, settings, secrets)];
     }
-    let scan = Part { documents: vec![DocumentName::Sbom], has_images: true, has_secrets: false, ..scan };
+    let scan = Part { documents: vec![DocumentName::Sbom], has_images: true, ..scan };
     let config = Part {
         name: CONFIG_CONTAINER,
         documents: vec![DocumentName::Config],
         images: task.images.clone(),
         has_images: false,
-        has_secrets: true,
         cpu: ("10m", "1"),
         memory: CONFIG_MEMORY,
     };
-    vec![container(&scan, task, settings), container(&config, task, settings)]
+    vec![container(&scan, task, settings, &[]), container(&config, task, settings, secrets)]
 }
 
 /// The one container of a pod that asks registries and reads nothing.
@@ -127,36 +161,30 @@ fn explanation(task: &PodTask) -> Part {
         documents: vec![DocumentName::Explanation],
         images: task.images.clone(),
         has_images: false,
-        has_secrets: true,
         cpu: ("10m", "1"),
         memory: CONFIG_MEMORY,
     }
 }
 
-fn container(part: &Part, task: &PodTask, settings: &JobSettings) -> Container {
-    let names = task.place.pull_secrets.iter().filter(|_| part.has_secrets).enumerate();
-    let secrets: Vec<PullSecret> = names
-        .map(|(number, name)| PullSecret { name: name.clone(), folder: format!("{SECRETS}/{number}") })
-        .collect();
+fn container(part: &Part, task: &PodTask, settings: &JobSettings, secrets: &[PodSecret]) -> Container {
     let mount = |name: String, mount_path: String| VolumeMount {
         name,
         mount_path,
         read_only: Some(true),
         ..VolumeMount::default()
     };
-    let folders =
-        secrets.iter().enumerate().map(|(number, secret)| mount(secret_volume(number), secret.folder.clone()));
+    let folders = secrets.iter().map(|secret| mount(secret.volume.clone(), secret.folder.clone()));
     let images = part.images.iter().filter(|_| part.has_images).enumerate();
     let images = images.filter_map(|(number, image)| Some(mount(image_volume(number), image.mount.clone()?)));
-    let network = network_mounts(&settings.network).into_iter().filter(|_| part.has_secrets);
+    let network = network_mounts(&settings.network).into_iter().filter(|_| !part.has_images);
     let mounts: Vec<VolumeMount> = folders.chain(images).chain(network).collect();
     let told = Task {
         scan: settings.scan.clone(),
         images: part.images.clone(),
         documents: part.documents.clone(),
-        pull_secrets: secrets,
+        pull_secrets: secrets.iter().filter_map(|secret| secret.pull.clone()).collect(),
         // What reads images asks no registry.
-        network: if part.has_secrets { settings.network.clone() } else { Network::default() },
+        network: if !part.has_images { settings.network.clone() } else { Network::default() },
         timeout_seconds: task.timeout.as_secs(),
         ends_at: task.ends_at,
         log_budget: if task.images.len() == 1 { LOG_BUDGET_ALONE } else { LOG_BUDGET },

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::image::Digest;
-use crate::job::MEMORY;
+use crate::job::{MEMORY, Original};
 use crate::plan::Reader;
 use crate::wire::{DocumentName, LOG_BUDGET, LOG_BUDGET_ALONE, PullSecret, Task, Wanted};
 
@@ -35,7 +35,12 @@ fn task(images: usize) -> PodTask {
         purpose: Purpose::Read,
         number: 2,
         of: 3,
-        place: Place { namespace: "shop".into(), pull_secrets: vec!["pull".into()], reader: Reader::Stream },
+        place: Place {
+            namespace: "shop".into(),
+            pull_secrets: vec!["pull".into()],
+            secrets_from: None,
+            reader: Reader::Stream,
+        },
         user: User::Nobody,
         tolerations: Vec::new(),
         may_pull: false,
@@ -44,6 +49,7 @@ fn task(images: usize) -> PodTask {
         may_ask_for_memory: true,
         timeout: Duration::from_mins(10),
         ends_at: 1_800_000_600,
+        owned: Vec::new(),
     }
 }
 
@@ -57,7 +63,11 @@ fn the_job_is_as_documented() {
     let told = job.pointer_mut("/spec/template/spec/containers/0/env/0/value").expect("the task").take();
     let told: Task = serde_json::from_str(told.as_str().expect("text")).expect("a task");
     assert_eq!(told.images, task(1).images);
-    let secret = PullSecret { name: "pull".to_owned(), folder: "/run/clarity/pull-secrets/0".to_owned() };
+    let secret = PullSecret {
+        name: "pull".to_owned(),
+        namespace: None,
+        folder: "/run/clarity/pull-secrets/0".to_owned(),
+    };
     assert_eq!(told.pull_secrets, [secret]);
     job.pointer_mut("/metadata/annotations/kubectl-clarity.io~1images").expect("images").take();
     let labels = json!({
@@ -388,4 +398,57 @@ fn who_asks_registries_is_told_how_and_finds_its_secrets() {
     assert_eq!(told(&mounting.containers[0]), Network::default());
     assert_eq!(mounts(&mounting.containers[1]), own);
     assert_eq!(told(&mounting.containers[1]), network);
+}
+
+/// A task in another namespace than its workloads, with a copy of the second of three pull secrets and a file for registries.
+fn elsewhere() -> PodTask {
+    let original = Original { namespace: "shop".into(), name: "two".into() };
+    let copy = OwnedSecret::pull(1, original, "kubernetes.io/dockercfg", (".dockercfg", b"hunter2".to_vec()));
+    let key = OwnedSecret {
+        suffix: "tls".into(),
+        type_: "Opaque".into(),
+        files: BTreeMap::from([("key.pem".into(), b"hunter3".to_vec())]),
+        folder: "/run/clarity/tls".into(),
+        copy_of: None,
+    };
+    let place = Place {
+        namespace: "tools".into(),
+        pull_secrets: ["one", "two", "three"].map(Into::into).into(),
+        secrets_from: Some("shop".into()),
+        reader: Reader::Stream,
+    };
+    PodTask { place, owned: vec![copy, key], ..task(1) }
+}
+
+#[test]
+fn the_pod_waits_for_the_secrets_of_its_job_and_pulls_with_the_copies_among_them() {
+    let job = desired_job(&elsewhere(), &settings());
+    assert_eq!(job.metadata.namespace.as_deref(), Some("tools"));
+    let pod = pod_of(&job);
+    let volume = |name: &str, secret: &str| json!({"name": name, "secret": {"defaultMode": 0o444, "optional": false, "secretName": secret}});
+    assert_eq!(
+        serde_json::to_value(&pod.volumes).expect("json"),
+        json!([volume("pull-1", "clarity-k7x2m9q4tz-2-pull-1"), volume("tls", "clarity-k7x2m9q4tz-2-tls")])
+    );
+    let pull: Vec<&str> = pod.image_pull_secrets.iter().flatten().map(|secret| secret.name.as_str()).collect();
+    assert_eq!(pull, ["scanner", "clarity-k7x2m9q4tz-2-pull-1"]);
+    let paths: Vec<&str> =
+        pod.containers[0].volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str()).collect();
+    assert_eq!(paths, ["/run/clarity/pull-secrets/1", "/run/clarity/tls"]);
+    let folder = "/run/clarity/pull-secrets/1".to_owned();
+    let secret = PullSecret { name: "two".into(), namespace: Some("shop".into()), folder };
+    assert_eq!(told(&pod.containers[0]).pull_secrets, [secret], "messages name the original");
+    assert!(!serde_json::to_string(&job).expect("json").contains("hunter"));
+}
+
+#[test]
+fn secrets_of_a_job_are_not_where_images_are_mounted() {
+    let mut task = elsewhere();
+    task.place.reader = Reader::Mount { node: Some("node2".into()) };
+    let pod = pod_of(&desired_job(&task, &settings()));
+    let names = |container: &Container| {
+        container.volume_mounts.iter().flatten().map(|mount| mount.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&pod.containers[0]), ["image-0"]);
+    assert_eq!(names(&pod.containers[1]), ["pull-1", "tls"]);
 }

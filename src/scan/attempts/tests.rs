@@ -1,4 +1,5 @@
 use super::*;
+use crate::cluster::{ApiError, Refusal};
 use crate::image::Digest;
 use std::collections::BTreeSet;
 
@@ -8,7 +9,7 @@ use crate::wire::Wanted;
 const LIMITS: Limits = Limits { max_memory: 1 << 30 };
 
 fn place(namespace: &str, reader: Reader) -> Place {
-    Place { namespace: namespace.to_owned(), pull_secrets: Vec::new(), reader }
+    Place { namespace: namespace.to_owned(), pull_secrets: Vec::new(), secrets_from: None, reader }
 }
 
 /// An image with a route in each of these namespaces.
@@ -277,4 +278,21 @@ fn a_mount_that_is_none_leads_to_the_registry() {
     let target = mounted(&["n1"]);
     let step = Attempts::default().next(&target, failure(FailureKind::NotMounted), WELL, LIMITS);
     assert_eq!(step, Step::NextRoute(1));
+}
+
+#[test]
+fn where_copies_are_refused_a_route_without_any_is_taken() {
+    let mut target = target(&["tools", "tools", "tools"]);
+    for (route, from) in target.routes.iter_mut().zip([Some("a"), Some("b"), None]) {
+        route.place.secrets_from = from.map(ToOwned::to_owned);
+    }
+    let refused = |refusal| {
+        Problem::NoSecret(ApiError { action: "create secrets in namespace \"tools\"".to_owned(), refusal })
+    };
+    let forbidden = refused(Refusal::Forbidden("no".to_owned()));
+    let mut attempts = Attempts::default();
+    let end = || ImageEnd::NotReached;
+    assert_eq!(attempts.next(&target, end(), pod(&forbidden), LIMITS), Step::NextRoute(2));
+    let silent = refused(Refusal::Unreachable("no answer".to_owned()));
+    assert_eq!(Attempts::default().next(&target, end(), pod(&silent), LIMITS), Step::Again);
 }

@@ -9,12 +9,13 @@ fn mount(namespace: &str, node: &str) -> Place {
     Place {
         namespace: namespace.into(),
         pull_secrets: Vec::new(),
+        secrets_from: None,
         reader: Reader::Mount { node: Some(node.into()) },
     }
 }
 
 fn stream(namespace: &str) -> Place {
-    Place { namespace: namespace.into(), pull_secrets: Vec::new(), reader: Reader::Stream }
+    Place { namespace: namespace.into(), pull_secrets: Vec::new(), secrets_from: None, reader: Reader::Stream }
 }
 
 fn restricted() -> Problem {
