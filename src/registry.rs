@@ -30,6 +30,7 @@ mod fetch;
 mod hosts;
 mod identity;
 pub mod layout;
+mod listen;
 mod manifest;
 mod pace;
 mod patience;

@@ -120,7 +120,7 @@ fn builder(settings: &Settings, host: &HostSettings) -> Result<reqwest::ClientBu
 }
 
 /// The public authorities, compiled in since an image from scratch has none, and those that were given.
-fn tls(settings: &Settings, host: &HostSettings) -> Result<ClientConfig, SettingsError> {
+pub(super) fn tls(settings: &Settings, host: &HostSettings) -> Result<ClientConfig, SettingsError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
     let own = host.authorities.as_deref().map(str::as_bytes);

@@ -72,6 +72,16 @@ impl Place<'_> {
         Setback::passing(error)
     }
 
+    /// What to say of a connection that broke before there was an answer, once it is known with which alert; as before if that is
+    /// about something else than the client's certificate.
+    pub(super) fn after_alert(&self, broken: Setback, alert: Cause) -> Setback {
+        if !is_about_client(&alert) {
+            return broken;
+        }
+        let (host, repository) = (self.host.to_owned(), self.repository.clone());
+        Setback::from(PullError::ClientCertificate { host, repository, source: alert })
+    }
+
     pub(super) fn timeout(&self) -> PullError {
         let (host, repository) = (self.host.to_owned(), self.repository.clone());
         PullError::Timeout { host, repository, part: self.part.clone() }

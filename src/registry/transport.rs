@@ -13,6 +13,7 @@ use super::endpoint::{allows_plain, host_of};
 use super::error::{Answer, Part, PullError};
 use super::explanation::{Exchange, Recorder, in_words};
 use super::hosts::Hosts;
+use super::listen;
 use super::patience::{Patience, Setback, retry_after};
 pub(super) use super::place::Place;
 use super::settings::Settings;
@@ -303,7 +304,24 @@ impl Transport {
             Payload::Stream { size, open } => http.header(reqwest::header::CONTENT_LENGTH, *size).body(open()),
         };
         limit = limit.saturating_add(Duration::from_secs(size / SLOWEST_UPLOAD));
-        place.within(limit, http.send()).await
+        match place.within(limit, http.send()).await {
+            Err(broken) if self.may_lack_certificate(&broken, url) => {
+                match listen::alert_of(&self.settings, url).await {
+                    Some(alert) => Err(place.after_alert(broken, alert)),
+                    None => Err(broken),
+                }
+            }
+            sent => sent,
+        }
+    }
+
+    /// Whether a connection may have broken because a certificate of ours was wanted.
+    fn may_lack_certificate(&self, broken: &Setback, url: &Url) -> bool {
+        matches!(*broken.error, PullError::Broken { .. })
+            && url.scheme() == "https"
+            && self.settings.client.is_none()
+            && self.settings.proxy.https.is_none()
+            && self.hosts.client(url).is_none()
     }
 
     /// Where a redirect leads: over TLS, or in the clear where that was allowed.

@@ -184,7 +184,7 @@ fn container(part: &Part, task: &PodTask, settings: &JobSettings, secrets: &[Pod
         documents: part.documents.clone(),
         pull_secrets: secrets.iter().filter_map(|secret| secret.pull.clone()).collect(),
         // What reads images asks no registry.
-        network: if !part.has_images { settings.network.clone() } else { Network::default() },
+        network: if part.has_images { Network::default() } else { settings.network.clone() },
         timeout_seconds: task.timeout.as_secs(),
         ends_at: task.ends_at,
         log_budget: if task.images.len() == 1 { LOG_BUDGET_ALONE } else { LOG_BUDGET },
