@@ -15,6 +15,7 @@ pub mod image;
 mod input;
 mod kept;
 mod match_sbom;
+mod network;
 mod notify;
 mod plan;
 mod rbac;
@@ -136,18 +137,18 @@ async fn run(cli: Cli) -> Exit {
         Command::Scan(args) => Box::pin(scan::run(*args, cli.access, cli.verbosity)).await,
         Command::Plan(args) => plan::run(*args, cli.access).await,
         Command::Status(args) => status::run(*args, cli.access).await,
-        Command::Attach(args) => attach::run(*args, cli.access, cli.verbosity).await,
+        Command::Attach(args) => Box::pin(attach::run(*args, cli.access, cli.verbosity)).await,
         Command::Stop(args) => stop::run(*args, cli.access).await,
         Command::Schedule(args) => Box::pin(schedule::run(*args, cli.access)).await,
-        Command::Match(args) => match_sbom::run(*args, cli.verbosity).await,
+        Command::Match(args) => match_sbom::run(*args, cli.access, cli.verbosity).await,
         Command::Report(args) => report::run(*args, cli.access).await,
         Command::Diff(args) => diff::run(*args, cli.access).await,
         Command::Sbom(args) => sbom::run(*args, cli.access, cli.verbosity).await,
         Command::Find(args) => find::run(*args, cli.access).await,
-        Command::Db(args) => db::run(*args).await,
+        Command::Db(args) => db::run(*args, cli.access).await,
         Command::Cache(args) => cache::run(*args, cli.access).await,
         Command::Doctor(args) => doctor::run(*args, cli.access).await,
-        Command::ExplainAuth(args) => explain_auth::run(*args, cli.access).await,
+        Command::ExplainAuth(args) => Box::pin(explain_auth::run(*args, cli.access)).await,
         Command::Rbac(args) => rbac::run(*args, cli.access).await,
         Command::Image(args) => image(args).await,
         Command::Version => {

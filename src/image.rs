@@ -173,6 +173,13 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let wrong = |source| ReferenceError { text: text.chars().take(300).collect(), source };
+        if text.starts_with('[') {
+            // The specification's grammar knows no IPv6 literals: the rest is read as if it were of another host.
+            let (host, rest) = split_literal(text).ok_or_else(|| wrong(None))?;
+            let mut reference: Self = format!("{STAND_IN}/{rest}").parse().map_err(|_| wrong(None))?;
+            host.clone_into(&mut reference.repository.registry);
+            return Ok(reference);
+        }
         let parsed = oci_client::Reference::try_from(text).map_err(|e| wrong(Some(e)))?;
         let digest = match parsed.digest() {
             Some(digest) => Some(digest.parse().map_err(|_| wrong(None))?),
@@ -182,6 +189,18 @@ impl FromStr for Reference {
             Repository { registry: parsed.registry().to_owned(), path: parsed.repository().to_owned() };
         Ok(Self { repository, tag: parsed.tag().map(ToOwned::to_owned), digest })
     }
+}
+
+/// A host that is none, RFC 2606.
+const STAND_IN: &str = "registry.invalid";
+
+/// `[fd00::1]:5000/a/b:1` as host with port, and the rest.
+fn split_literal(text: &str) -> Option<(&str, &str)> {
+    let (host, rest) = text.split_once('/')?;
+    let (address, port) = host.strip_prefix('[')?.split_once(']')?;
+    address.parse::<std::net::Ipv6Addr>().ok()?;
+    let is_port = |port: &str| port.parse::<u16>().is_ok() && port.bytes().all(|byte| byte.is_ascii_digit());
+    (port.is_empty() || port.strip_prefix(':').is_some_and(is_port)).then_some((host, rest))
 }
 
 impl fmt::Display for Reference {
@@ -266,6 +285,31 @@ mod tests {
 
     fn digest() -> Digest {
         format!("sha256:{HEX}").parse().expect("valid")
+    }
+
+    #[test]
+    fn registries_may_be_ipv6_literals() {
+        for (text, registry, path, tag) in [
+            ("[fd00::1]:5000/a/b:1.0", "[fd00::1]:5000", "a/b", Some("1.0")),
+            ("[::1]/a", "[::1]", "a", Some("latest")),
+        ] {
+            let reference: Reference = text.parse().expect(text);
+            assert_eq!(reference.repository.registry, registry);
+            assert_eq!((reference.repository.path.as_str(), reference.tag.as_deref()), (path, tag));
+            assert_eq!(reference.to_string().parse::<Reference>().as_ref(), Ok(&reference));
+        }
+        for wrong in [
+            "[fd00::1]",
+            "[fd00::1]:/a",
+            "[fd00::1]:x/a",
+            "[10.0.0.1]/a",
+            "[::1]x/a",
+            "[::1/a",
+            "[]/a",
+            "[::1]:+80/a",
+        ] {
+            assert!(wrong.parse::<Reference>().is_err(), "{wrong}");
+        }
     }
 
     #[test]

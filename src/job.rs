@@ -7,6 +7,7 @@ mod keeper;
 mod logs;
 mod mounts;
 mod owned;
+mod policies;
 mod problem;
 mod run;
 mod seen;
@@ -19,9 +20,13 @@ pub use k8s_openapi::api::batch::v1::Job;
 pub use follow::{GroupEnd, ImageEnd, Progress, follow, start};
 pub use keeper::{Attached, Claim, Keeper, KeeperError};
 pub use owned::{Original, OwnedSecret};
+pub use policies::restriction;
 pub use problem::Problem;
 pub use seen::{Heard, JobState, SeenJob, SeenScan, hear, mark_stopped, seen_scans};
-pub use spec::{Desired, Distrust, JobSettings, PodTask, Purpose, User, desired_job};
+pub use spec::{
+    Desired, Distrust, JobSettings, PodTask, Purpose, User, desired_job, host_aliases, network_mounts,
+    network_volumes,
+};
 
 /// Name of the container that reads images.
 pub const CONTAINER: &str = "scan";

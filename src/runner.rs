@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use crate::cluster::{KIND_LABEL, NAME, RUNNER_KIND, SCHEDULE_LABEL};
-use crate::job::{REQUESTER_ANNOTATION, SCOPE_ANNOTATION};
+use crate::job::{REQUESTER_ANNOTATION, SCOPE_ANNOTATION, host_aliases, network_mounts, network_volumes};
 use crate::network::Network;
 
 mod control;
@@ -211,15 +211,19 @@ fn pod(settings: &RunnerSettings) -> PodSpec {
             }),
             ..PodSecurityContext::default()
         }),
-        volumes: Some(vec![Volume {
-            name: "home".to_owned(),
-            empty_dir: Some(EmptyDirVolumeSource {
-                medium: None,
-                mode: None,
-                size_limit: Some(Quantity(HOME_SIZE.to_owned())),
-            }),
-            ..Volume::default()
-        }]),
+        host_aliases: host_aliases(&settings.network),
+        volumes: Some(with(
+            network_volumes(&settings.network),
+            Volume {
+                name: "home".to_owned(),
+                empty_dir: Some(EmptyDirVolumeSource {
+                    medium: None,
+                    mode: None,
+                    size_limit: Some(Quantity(HOME_SIZE.to_owned())),
+                }),
+                ..Volume::default()
+            },
+        )),
         ..PodSpec::default()
     }
 }
@@ -249,13 +253,16 @@ fn container(settings: &RunnerSettings) -> Container {
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
             ..SecurityContext::default()
         }),
-        volume_mounts: Some(vec![VolumeMount {
-            name: "home".to_owned(),
-            mount_path: HOME.to_owned(),
-            ..VolumeMount::default()
-        }]),
+        volume_mounts: Some(with(
+            network_mounts(&settings.network),
+            VolumeMount { name: "home".to_owned(), mount_path: HOME.to_owned(), ..VolumeMount::default() },
+        )),
         ..Container::default()
     }
+}
+
+fn with<T>(others: Vec<T>, first: T) -> Vec<T> {
+    std::iter::once(first).chain(others).collect()
 }
 
 fn environment(settings: &RunnerSettings) -> Vec<EnvVar> {

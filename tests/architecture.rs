@@ -131,6 +131,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("zip", &["advisories"]),
     ("serde_saphyr", &["cli", "report", "roles"]),
     ("globset", &["report"]),
+    ("toml", &["network"]),
 ];
 
 /// Every source file of the library with its top module; unit tests are left out, they may use what they like.

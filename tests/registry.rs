@@ -27,6 +27,10 @@ mod index;
 mod long;
 #[path = "registry/many.rs"]
 mod many;
+#[path = "registry/mirrors.rs"]
+mod mirrors;
+#[path = "registry/proxy.rs"]
+mod proxy;
 #[path = "registry/real.rs"]
 mod real;
 #[path = "registry/scanner.rs"]

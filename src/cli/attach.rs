@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::access::AccessArgs;
-use super::database::{AdvisoriesArgs, TransportArgs};
+use super::database::AdvisoriesArgs;
 use super::errors::Explained;
+use super::network::TransportArgs;
 use super::reports::{self, RecordsArgs};
 use super::result::ResultArgs;
 use super::scan::{ReadArgs, keep, scanned};
@@ -79,8 +80,9 @@ pub(super) enum AttachError {
 /// Waits for a scan, does what is left of it, and shows its report.
 pub(super) async fn run(args: AttachArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
     let AttachArgs { id, scans, result, advisories, reading, transport, records } = args;
-    let network = transport.network()?;
-    let advisories = advisories.complete(transport)?;
+    let reach = transport.complete(Some(&access), None).await?;
+    let network = reach.network.clone();
+    let advisories = advisories.complete(reach)?;
     let place = result.open()?;
     let folder = records.folder().ok();
     let connection = cluster::connect(&access.complete()).await?;

@@ -7,12 +7,9 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 
 use super::errors::Explained;
-use super::surroundings;
-use super::ui;
+use super::network::Reach;
 use crate::advisories::OsvSource;
-use crate::database::{Advisories, Database, DatabaseError, Source, Supply, Update};
-use crate::network::Network;
-use crate::registry::Settings;
+use crate::database::{Advisories, Database, DatabaseError, Source, Supply};
 
 /// The published indexes.
 pub(super) const SOURCE: &str = "ghcr.io/kubectl-clarity/advisories:v1";
@@ -44,25 +41,6 @@ pub(super) struct AdvisoriesArgs {
     max_db_age: Option<Duration>,
 }
 
-/// How registries and mirrors are reached.
-#[derive(Clone, Debug, Args)]
-pub(super) struct TransportArgs {
-    /// PEM file with root certificates of registries and mirrors
-    #[arg(long, value_name = "FILE")]
-    registry_ca: Option<PathBuf>,
-    /// Registry or mirror that may be spoken to without TLS; may be given several times
-    #[arg(long, value_name = "HOST")]
-    plain_http_registry: Vec<String>,
-    /// The same as JSON, for who runs where there are no files
-    #[arg(long, hide = true, env = crate::runner::NETWORK_VARIABLE, hide_env_values = true, value_parser = network)]
-    network: Option<Network>,
-}
-
-/// Reads what a runner was told.
-fn network(text: &str) -> Result<Network, String> {
-    serde_json::from_str(text).map_err(|error| error.to_string())
-}
-
 impl FolderArgs {
     /// The database that is meant.
     pub(super) fn database(self) -> Result<Database, Explained> {
@@ -78,14 +56,14 @@ impl FolderArgs {
 
 impl AdvisoriesArgs {
     /// Where the advisories come from. A folder without records is said before anything else is done.
-    pub(super) fn complete(self, transport: TransportArgs) -> Result<Advisories, Explained> {
+    pub(super) fn complete(self, reach: Reach) -> Result<Advisories, Explained> {
         let Self { advisories, folder, db_source, offline, max_db_age } = self;
         if let Some(path) = advisories {
             let source = OsvSource::open(&path).map_err(DatabaseError::Records);
             let wrong = |error| Explained::new("cannot load the advisories", &error);
             return source.map(Advisories::Records).map_err(wrong);
         }
-        let update = if offline { None } else { Some(transport.update(db_source)?) };
+        let update = if offline { None } else { Some(reach.update(db_source)) };
         let supply = Supply { database: folder.database()?, update, max_age: max_db_age };
         Ok(Advisories::Database(Box::new(supply)))
     }
@@ -114,29 +92,6 @@ impl AdvisoriesArgs {
             arguments.extend(["--max-db-age".to_owned(), format!("{}s", age.as_secs())]);
         }
         Ok(arguments)
-    }
-}
-
-impl TransportArgs {
-    /// How registries are reached, from here and from scanner pods.
-    pub(super) fn network(&self) -> Result<Network, Explained> {
-        let Self { registry_ca, plain_http_registry, network } = self;
-        let mut network = network.clone().unwrap_or_default();
-        if let Some(path) = registry_ca {
-            network.authorities = Some(ui::read_certificates(path)?);
-        }
-        network.plain_http.extend(plain_http_registry.iter().cloned());
-        Ok(network)
-    }
-
-    /// How a database is brought up to date from a source.
-    pub(super) fn update(self, source: Source) -> Result<Update, Explained> {
-        Ok(Update { source, settings: self.settings()?, docker_config: surroundings::docker_config() })
-    }
-
-    /// How others are spoken to.
-    pub(super) fn settings(self) -> Result<Settings, Explained> {
-        Ok(Settings { proxy: surroundings::proxy(), ..Settings::of(&self.network()?) })
     }
 }
 

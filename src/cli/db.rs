@@ -9,8 +9,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Exit;
-use super::database::{FolderArgs, SOURCE, TransportArgs, source};
+use super::access::AccessArgs;
+use super::database::{FolderArgs, SOURCE, source};
 use super::errors::Explained;
+use super::network::TransportArgs;
 use super::transfer::{Transfer, counted, mebibytes};
 use super::ui;
 use crate::advisories::overlays::Kind;
@@ -155,23 +157,24 @@ fn ecosystem(text: &str) -> Result<Ecosystem, String> {
     })
 }
 
-pub(super) async fn run(args: DbArgs) -> Result<Exit, Explained> {
+pub(super) async fn run(args: DbArgs, access: AccessArgs) -> Result<Exit, Explained> {
     match args.command {
-        DbCommand::Update(args) => update(args).await,
+        DbCommand::Update(args) => update(args, &access).await,
         DbCommand::Status(args) => status(args),
-        DbCommand::Push(args) => push(args).await,
+        DbCommand::Push(args) => push(args, &access).await,
         DbCommand::Export(args) => export(args),
         DbCommand::Import(args) => import(args),
     }
 }
 
-async fn update(args: UpdateArgs) -> Result<Exit, Explained> {
+async fn update(args: UpdateArgs, access: &AccessArgs) -> Result<Exit, Explained> {
     let transfer = Transfer::new();
     let UpdateArgs { ecosystems, from, all, overlays, folder, transport } = args;
     let database = folder.database()?;
     let overlays = overlays.sources();
     let is_only_overlays = !overlays.is_empty() && ecosystems.is_empty() && !all;
-    let update = transport.update(from.unwrap_or_else(published))?;
+    let reach = transport.complete(Some(access), None).await?;
+    let update = reach.update(from.unwrap_or_else(published));
     if !overlays.is_empty() {
         let count = database.lay_over(&overlays, &update.settings, &|progress| transfer.tell(progress)).await?;
         if is_only_overlays {
@@ -308,12 +311,12 @@ fn table(status: &[Status], database: &Database) -> String {
     columns(&heads, &status.iter().map(row).collect::<Vec<_>>(), options)
 }
 
-async fn push(args: PushArgs) -> Result<Exit, Explained> {
+async fn push(args: PushArgs, access: &AccessArgs) -> Result<Exit, Explained> {
     let transfer = Transfer::new();
     let PushArgs { target, ecosystems, from, overlays, folder, transport } = args;
     let database = folder.database()?;
     let source = from.clone().unwrap_or(Source::Artifact(target.clone()));
-    let update = transport.update(source)?;
+    let update = transport.complete(Some(access), None).await?.update(source);
     if from.is_some() {
         let wanted = if ecosystems.is_empty() { Wanted::all() } else { of_names(&ecosystems) };
         let outcome = update.run(&database, &wanted, &|progress| transfer.tell(progress)).await?;

@@ -11,6 +11,7 @@ use super::explain_auth::SubjectError;
 use super::image::ImageError;
 use super::input::InputError;
 use super::match_sbom::FileError;
+use super::network::AuthorityError;
 use super::rbac::RbacError;
 use super::reports::ReportError;
 use super::rules::RuleError;
@@ -23,6 +24,7 @@ use crate::cluster::{ApiError, ConnectError, DiscoverError, Refusal};
 use crate::database::DatabaseError;
 use crate::job::CleanUpError;
 use crate::mirror::MirrorError;
+use crate::network::TravelError;
 use crate::records::RecordError;
 use crate::registry::{FetchError, PullError};
 use crate::report::ignore::IgnoreError;
@@ -76,8 +78,10 @@ impl Explained {
 
     /// What helps against what a registry or the way to it said.
     fn hint_of_registry(self, error: Option<&PullError>) -> Self {
-        match error {
+        match error.map(PullError::at_origin) {
             Some(PullError::UnknownIssuer { .. }) => self.hint(AUTHORITY),
+            Some(PullError::ClientCertificate { .. }) => self.hint(CLIENT_CERTIFICATE),
+            Some(PullError::Connect { .. } | PullError::Timeout { .. }) => self.hint(UNREACHED),
             Some(
                 PullError::Unauthorized { .. }
                 | PullError::NoCredential { .. }
@@ -213,6 +217,37 @@ impl From<LocalError> for Explained {
     }
 }
 
+impl From<AuthorityError> for Explained {
+    fn from(error: AuthorityError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            AuthorityError::Missing { namespace, .. } => {
+                explained.hint(format!("see which there are: kubectl get configmaps -n {namespace}"))
+            }
+            AuthorityError::Key { .. } => explained.hint("name one: configmap:[NAMESPACE/]NAME/KEY"),
+            AuthorityError::Offline(_) => explained,
+        }
+    }
+}
+
+impl From<TravelError> for Explained {
+    fn from(error: TravelError) -> Self {
+        let explained = Self::of(&error);
+        match &error {
+            TravelError::Identity(_) => explained.hint(
+                "put both into a Secret in the namespaces of the pods, kubectl create secret tls NAME --cert FILE \
+                 --key FILE, and name that: --registry-client-secret NAME",
+            ),
+            TravelError::Header { .. } => {
+                explained.hint("take it out for scans: what pods show to registries is in pull secrets")
+            }
+            TravelError::TooLarge(_) => explained.hint(
+                "leave out the registries that no image is from, and certificates of authorities that none needs",
+            ),
+        }
+    }
+}
+
 impl From<AttachError> for Explained {
     fn from(error: AttachError) -> Self {
         let exit = if matches!(error, AttachError::Left(_)) { Exit::Interrupted } else { Exit::Error };
@@ -256,7 +291,7 @@ impl From<CacheError> for Explained {
 impl From<ImageError> for Explained {
     fn from(error: ImageError) -> Self {
         let explained = Self::of(&error);
-        match pull_error(&error) {
+        match pull_error(&error).map(PullError::at_origin) {
             Some(
                 PullError::Unauthorized { .. }
                 | PullError::NoCredential { .. }
@@ -387,6 +422,13 @@ const WRITE_JSON_2: &str = "with Trivy: trivy image --format cyclonedx IMAGE, or
 
 /// Against a certificate that nobody known has signed.
 const AUTHORITY: &str = "give the authority of its certificate: --registry-ca FILE";
+
+/// Against a registry that wants to know who is asking by a certificate.
+const CLIENT_CERTIFICATE: &str =
+    "name certificate and key in a hosts.toml, client = [[\"FILE\", \"FILE\"]]: --registry-config PATH";
+
+/// Against a registry that does not answer.
+const UNREACHED: &str = "if a proxy leads there: HTTPS_PROXY; if a mirror has it: --registry-config PATH";
 
 /// What the registry or the way to it said, somewhere among the causes.
 fn pull_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a PullError> {

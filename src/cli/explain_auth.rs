@@ -10,9 +10,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::access::AccessArgs;
-use super::database::TransportArgs;
 use super::errors::Explained;
 use super::kept::ScannerArgs;
+use super::network::{PodNetworkArgs, TransportArgs};
 use super::scan::duration;
 use super::ui;
 use crate::cluster::{self, Scope};
@@ -47,6 +47,8 @@ pub(super) struct ExplainAuthArgs {
     scanner: ScannerArgs,
     #[command(flatten)]
     transport: TransportArgs,
+    #[command(flatten)]
+    network: PodNetworkArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -94,8 +96,17 @@ enum Named {
 
 /// Asks, and shows what came of it. Complete only if every image can be read.
 pub(super) async fn run(args: ExplainAuthArgs, access: AccessArgs) -> Result<Exit, Explained> {
-    let ExplainAuthArgs { subject, namespace, container, pull_secret, timeout, output, scanner, transport } =
-        args;
+    let ExplainAuthArgs {
+        subject,
+        namespace,
+        container,
+        pull_secret,
+        timeout,
+        output,
+        scanner,
+        transport,
+        network,
+    } = args;
     let target = subject;
     let (targets, subject) = match named(&target)? {
         Named::Running(_) if !pull_secret.is_empty() => return Err(SubjectError::OfRunning.into()),
@@ -103,7 +114,8 @@ pub(super) async fn run(args: ExplainAuthArgs, access: AccessArgs) -> Result<Exi
         Named::Image(_) if container.is_some() => return Err(SubjectError::OfImage.into()),
         Named::Image(reference) => (Vec::new(), Subject::Image { reference, pull_secrets: pull_secret }),
     };
-    let network = transport.network()?;
+    let reach = transport.complete(Some(&access), namespace.as_deref()).await?;
+    let network = network.complete(reach.network)?;
     let connection = cluster::connect(&access.complete()).await?;
     let namespace = namespace.unwrap_or_else(|| connection.namespace.clone());
     let scope = Scope { namespace: Some(namespace), label_selector: None, field_selector: None, targets };

@@ -7,9 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::access::AccessArgs;
-use super::database::{AdvisoriesArgs, TransportArgs};
+use super::database::AdvisoriesArgs;
 use super::errors::Explained;
 use super::kept::{self, KeptArgs, ScannerArgs};
+use super::network::TransportArgs;
 use super::transfer::Transfer;
 use super::ui;
 use crate::advisories::{Index, Wanted};
@@ -85,7 +86,10 @@ pub(super) async fn run(args: FindArgs, access: AccessArgs) -> Result<Exit, Expl
     let index = match &query {
         // The names and versions of packages are enough.
         Query::Package(_) => Index::empty(),
-        Query::Vulnerability(_) => index(&advisories.complete(transport)?).await?,
+        Query::Vulnerability(_) => {
+            let reach = transport.complete(Some(&access), namespace.as_deref()).await?;
+            index(&advisories.complete(reach)?).await?
+        }
     };
     let mut notes = Vec::new();
     let mut stop = CancellationToken::new();

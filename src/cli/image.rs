@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::network;
 use crate::image::{Digest, Reference, ReferenceError};
 use crate::registry::scanner_image::{self, BuildError, BuiltImage, Program, SCANNER};
 use crate::registry::{
@@ -48,6 +49,9 @@ pub struct PushArgs {
     /// PEM file with the certificate authority of the registry
     #[arg(long, value_name = "FILE")]
     registry_ca: Option<PathBuf>,
+    /// Mirrors and settings of registries, as `scan` takes them; may be given several times
+    #[arg(long, value_name = "PATH")]
+    registry_config: Vec<PathBuf>,
     /// User name at the registry [default: the login of the docker command]
     #[arg(long, value_name = "NAME", requires = "password_stdin")]
     username: Option<String>,
@@ -129,6 +133,9 @@ pub enum ImageError {
     /// The person's logins could not be read.
     #[error(transparent)]
     Login(#[from] LoginError),
+    /// What a file says of registries cannot be used.
+    #[error("{0}")]
+    Config(String),
     /// The settings make no transport.
     #[error(transparent)]
     Settings(#[from] SettingsError),
@@ -176,7 +183,15 @@ pub async fn run(args: ImageArgs, surroundings: Surroundings<'_>) -> Result<(), 
 }
 
 async fn push(args: PushArgs, surroundings: Surroundings<'_>) -> Result<(), ImageError> {
-    let PushArgs { target, from, registry_ca, username, password_stdin: _, plain_http_registry } = args;
+    let PushArgs {
+        target,
+        from,
+        registry_ca,
+        registry_config,
+        username,
+        password_stdin: _,
+        plain_http_registry,
+    } = args;
     let Surroundings { docker_config, proxy, output, notes } = surroundings;
     let target: Reference = target.parse()?;
     let origin = origin_of(from)?;
@@ -184,7 +199,9 @@ async fn push(args: PushArgs, surroundings: Surroundings<'_>) -> Result<(), Imag
         Some(path) => Some(std::fs::read(&path).map_err(|source| ImageError::Authority { path, source })?),
         None => None,
     };
-    let settings = Settings { extra_roots, plain_http: plain_http_registry, proxy, ..Settings::default() };
+    let routes = network::routes(&registry_config, notes)?;
+    let settings =
+        Settings { extra_roots, plain_http: plain_http_registry, routes, proxy, ..Settings::default() };
     let registry = Registry::new(settings)?;
     let keyring = match username {
         Some(username) => {

@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::Exit;
-use super::database::{AdvisoriesArgs, TransportArgs};
+use super::access::AccessArgs;
+use super::database::AdvisoriesArgs;
 use super::errors::Explained;
 use super::input::{self, InputError};
+use super::network::TransportArgs;
 use super::result::ResultArgs;
 use super::transfer::Transfer;
 use super::ui;
@@ -50,12 +52,12 @@ pub(super) enum FileError {
 }
 
 /// Reads the documents, matches them, and shows the report.
-pub(super) async fn run(args: MatchArgs, verbosity: u8) -> Result<Exit, Explained> {
+pub(super) async fn run(args: MatchArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
     let MatchArgs { files, advisories, transport, result } = args;
     let (started, clock) = (Timestamp::now(), Instant::now());
     let today = started.to_zoned(TimeZone::UTC).date();
     let stage = Stage::begin(verbosity);
-    let advisories = advisories.complete(transport)?;
+    let advisories = advisories.complete(transport.complete(Some(&access), None).await?)?;
     let mut given = Vec::new();
     let mut digests = String::new();
     for path in &files {

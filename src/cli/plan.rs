@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 
 use super::Exit;
 use super::access::AccessArgs;
-use super::database::TransportArgs;
 use super::errors::Explained;
+use super::network::TransportArgs;
 use super::scan::{ReadArgs, ScopeArgs};
 use super::ui;
 use crate::cluster::{self, Connection};
@@ -39,7 +39,7 @@ enum Format {
 /// Shows what a scan would do; creates nothing.
 pub(super) async fn run(args: PlanArgs, access: AccessArgs) -> Result<Exit, Explained> {
     let PlanArgs { scope, output, reading, transport } = args;
-    let network = transport.network()?;
+    let network = transport.complete(Some(&access), scope.namespace()).await?.network;
     let connection = cluster::connect(&access.complete()).await?;
     let config = reading.complete(scope.complete(&connection), network)?;
     let preview = look(&connection, &config).await?;

@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::access::AccessArgs;
-use super::database::TransportArgs;
 use super::errors::Explained;
 use super::input;
 use super::kept;
 use super::match_sbom::{read_bytes, read_document};
+use super::network::TransportArgs;
 use super::scan::ReadArgs;
 use super::ui::{self, Progress};
 use crate::cache::{About, CacheError, Found, LocalStore, Store as _};
@@ -109,7 +109,7 @@ pub(super) async fn run(args: SbomArgs, access: AccessArgs, verbosity: u8) -> Re
     }
     if let Some(workload) = WorkloadRef::parse(&target) {
         let may_read = !reading.starts_no_pods();
-        let network = transport.network()?;
+        let network = transport.complete(Some(&access), namespace.as_deref()).await?.network;
         let connection = cluster::connect(&access.complete()).await?;
         let scope = Scope {
             namespace: Some(namespace.clone().unwrap_or_else(|| connection.namespace.clone())),

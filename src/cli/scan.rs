@@ -7,10 +7,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Exit;
 use super::access::AccessArgs;
-use super::database::{AdvisoriesArgs, TransportArgs};
+use super::database::AdvisoriesArgs;
 use super::detach::{self, DetachArgs};
 use super::errors::Explained;
 use super::kept::{KeptArgs, ScannerArgs, label};
+use super::network::{PodNetworkArgs, TransportArgs};
 use super::notify::NotifyArgs;
 use super::plan;
 use super::reports::{self, RecordsArgs};
@@ -116,6 +117,8 @@ pub(super) struct ReadArgs {
     #[arg(long, value_name = "NAME", value_parser = label)]
     job_namespace: Option<String>,
     #[command(flatten)]
+    network: PodNetworkArgs,
+    #[command(flatten)]
     kept: KeptArgs,
     /// Read again what was read before
     #[arg(long)]
@@ -172,6 +175,11 @@ fn memory(text: &str) -> Result<u64, String> {
 }
 
 impl ScopeArgs {
+    /// The namespace that is named.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
+    }
+
     /// What is looked at; the namespace is that of the context unless another one is named.
     pub(super) fn complete(self, connection: &Connection) -> Scope {
         let Self { targets, namespace, all_namespaces, selector, field_selector } = self;
@@ -195,11 +203,13 @@ impl ReadArgs {
             max_memory,
             scanner,
             job_namespace,
+            network: pods,
             kept,
             refresh,
             no_pods,
             keep_jobs,
         } = self;
+        let network = if no_pods { network } else { pods.complete(network)? };
         let CachePods { scanner_image, scanner_pull_secret, service_account } = scanner.complete();
         Ok(ReadConfig {
             cache: kept.complete(&scope)?,
@@ -237,7 +247,8 @@ impl ReadArgs {
 pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Result<Exit, Explained> {
     let ScanArgs { scope, result, advisories, reading, transport, records, dry_run, notify, detaching, run } =
         args;
-    let network = transport.network()?;
+    let reach = transport.complete(Some(&access), scope.namespace()).await?;
+    let network = reach.network.clone();
     if dry_run {
         let place = result.open()?;
         let connection = cluster::connect(&access.complete()).await?;
@@ -251,8 +262,8 @@ pub(super) async fn run(args: ScanArgs, access: AccessArgs, verbosity: u8) -> Re
         let reading = reading.complete(scope.complete(&connection), network)?;
         return detach::run(detaching, &connection, reading, arguments).await;
     }
-    let settings = transport.clone().settings()?;
-    let advisories = advisories.complete(transport)?;
+    let settings = reach.settings.clone();
+    let advisories = advisories.complete(reach)?;
     let place = result.open()?;
     // Without a home folder there is none for records either, and a scan does not need one.
     let records = records.folder().ok();

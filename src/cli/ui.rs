@@ -104,14 +104,19 @@ const MAX_CERTIFICATES: usize = 64 << 10;
 /// Reads the certificates of a PEM file. What else is in it, a private key say, is left out: the result can be read
 /// by whoever may read Jobs.
 pub(super) fn read_certificates(path: &Path) -> Result<String, Explained> {
+    let message = format!("cannot use --registry-ca {}", path.display());
+    let text = std::fs::read(path).map_err(|error| Explained::new(&message, &error))?;
+    certificates(&message, &text)
+}
+
+/// The certificates of a PEM text, and nothing else of it. `message` says what cannot be done without them.
+pub(super) fn certificates(message: &str, text: &[u8]) -> Result<String, Explained> {
     use base64::Engine as _;
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
-    let message = format!("cannot use --registry-ca {}", path.display());
-    let wrong = |why: &str| Explained::new(&message, &std::io::Error::other(why.to_owned()));
-    let text = std::fs::read_to_string(path).map_err(|error| Explained::new(&message, &error))?;
+    let wrong = |why: &str| Explained::new(message, &std::io::Error::other(why.to_owned()));
     let mut pem = String::new();
-    for certificate in CertificateDer::pem_slice_iter(text.as_bytes()) {
+    for certificate in CertificateDer::pem_slice_iter(text) {
         let certificate = certificate.map_err(|error| wrong(&error.to_string()))?;
         let encoded = base64::engine::general_purpose::STANDARD.encode(&certificate);
         pem.push_str("-----BEGIN CERTIFICATE-----\n");

@@ -71,6 +71,13 @@ impl Mounts {
 
     /// Takes in a warning of the pod's events; a problem if it tells that nothing will ever be mounted.
     pub(super) fn hear_event(&mut self, reason: &str, message: &str) -> Option<Problem> {
+        // A Secret that a person has named, and that pods cannot do without.
+        let is_of_network =
+            ["client", "proxy"].iter().any(|name| message.contains(&format!("volume \"{name}\"")));
+        let is_missing = message.contains("not found") || message.contains("non-existent secret key");
+        if reason == "FailedMount" && is_of_network && is_missing {
+            return Some(Problem::Setup(message.to_owned()));
+        }
         if self.references.is_empty() {
             return None;
         }
@@ -209,6 +216,8 @@ mod tests {
         let failed = |reason: &str, message: &str, is_root| mounts(&["a"], is_root).hear_event(reason, message);
         assert!(matches!(failed("FailedCreatePodSandBox", "remount-private", true), Some(Problem::Sandbox(_))));
         assert!(failed("FailedCreatePodSandBox", "cni", false).is_none());
+        let message = "MountVolume.SetUp failed for volume \"client\" : secret \"tls\" not found";
+        assert!(matches!(failed("FailedMount", message, false), Some(Problem::Setup(_))));
         let message = "MountVolume.SetUp failed for volume \"image-0\"";
         assert!(matches!(failed("FailedMount", message, false), Some(Problem::NoImageVolumes(_))));
         assert!(failed("FailedMount", "MountVolume.SetUp failed for volume \"kube-api\"", false).is_none());

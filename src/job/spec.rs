@@ -2,6 +2,7 @@
 
 mod alterations;
 mod containers;
+mod network;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::wire::TaskImage;
 pub use alterations::Distrust;
 pub(super) use alterations::{alterations, distrust};
 pub(super) use containers::{SECRETS, pull_policy};
+pub use network::{host_aliases, network_mounts, network_volumes};
 
 /// Seconds that a finished Job stays if nobody deletes it.
 const TTL_SECONDS: i32 = 300;
@@ -253,7 +255,8 @@ fn pod(task: &PodTask, settings: &JobSettings, deadline: i64) -> PodSpec {
     let of_workload = secrets.iter().filter(|secret| secret.pull.is_some()).map(|secret| &secret.name);
     let pull = settings.scanner_pull_secret.iter().chain(of_workload);
     let pull: Vec<_> = pull.map(|name| LocalObjectReference { name: name.clone() }).collect();
-    let volumes = containers::volumes(task, &secrets);
+    let mut volumes = containers::volumes(task, &secrets);
+    volumes.extend(network_volumes(&settings.network));
     PodSpec {
         containers: containers::containers(task, settings, &secrets),
         restart_policy: Some("Never".to_owned()),
@@ -262,6 +265,7 @@ fn pod(task: &PodTask, settings: &JobSettings, deadline: i64) -> PodSpec {
         automount_service_account_token: Some(false),
         service_account_name: settings.service_account.clone(),
         enable_service_links: Some(false),
+        host_aliases: host_aliases(&settings.network),
         // For the scanner's own image, and for the kubelet, which mounts an image only for a pod that could pull it.
         image_pull_secrets: (!pull.is_empty()).then_some(pull),
         node_selector: Some(BTreeMap::from([("kubernetes.io/os".to_owned(), "linux".to_owned())])),

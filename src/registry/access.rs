@@ -18,6 +18,7 @@ use super::identity::{Grant, Identity, IdentityError};
 use super::secret::Secret;
 use super::token::{self, Token, TokenRequest, basic_value};
 use super::transport::{NOTHING, Transport};
+use super::ways::Way;
 use crate::image::Repository;
 
 /// What is to be done with a repository.
@@ -31,6 +32,7 @@ pub(super) enum Actions {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct AccessKey {
     pub(super) repository: Repository,
+    pub(super) endpoint: Endpoint,
     pub(super) actions: Actions,
     pub(super) credential: Option<Credential>,
 }
@@ -39,7 +41,7 @@ pub(super) struct AccessKey {
 #[derive(Debug)]
 pub(super) struct Access {
     key: AccessKey,
-    endpoint: Endpoint,
+    way: Way,
     /// Where the credential came from, in words; none for anonymous access.
     label: Option<String>,
     /// Where there is no credential of our own: the one of the registry's cloud, which ends and is renewed.
@@ -87,7 +89,7 @@ pub(super) struct Ticket {
 impl Access {
     pub(super) fn new(
         key: AccessKey,
-        endpoint: Endpoint,
+        way: Way,
         entry: Option<&Entry>,
         identity: Option<Arc<Identity>>,
     ) -> Self {
@@ -98,12 +100,17 @@ impl Access {
         let state = Mutex::new(State { generation: 0, authorization, granted: None });
         let label = entry.map(ToString::to_string).or_else(|| identity.as_ref().map(ToString::to_string));
         let (worked, shown) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { key, endpoint, label, identity, state, worked, shown }
+        Self { key, way, label, identity, state, worked, shown }
     }
 
     /// Where the repository is asked.
     pub(super) fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.way.endpoint
+    }
+
+    /// The place, and what is known of it.
+    pub(super) fn way(&self) -> &Way {
+        &self.way
     }
 
     pub(super) fn repository(&self) -> &Repository {
@@ -270,6 +277,8 @@ impl Access {
             label: self.label.as_deref().filter(|_| credential.is_some()),
             no_identity: state.no_identity(),
             challenge: &challenge,
+            in_the_clear: self.way.endpoint.base().scheme() == "http",
+            is_mirror: self.way.is_mirror,
         };
         self.shown.store(credential.is_some(), Ordering::Relaxed);
         let token = token::fetch(transport, &request).await?;

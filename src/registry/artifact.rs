@@ -12,11 +12,11 @@ use std::path::PathBuf;
 use bytes::Bytes;
 
 use super::Registry;
-use super::access::Actions;
 use super::credentials::Keyring;
 use super::error::{Part, PullError};
 use super::manifest::{Descriptor, ManifestError};
-use super::pull::{Reader, Refusals, name_of};
+use super::pull::{Reader, name_of};
+use super::ways::Wanted;
 use crate::image::{Digest, Reference};
 
 /// What is to be sent.
@@ -91,15 +91,16 @@ impl Registry {
         artifact_type: &str,
         keyring: &Keyring,
     ) -> Result<FetchedArtifact, PullError> {
-        let repository = &reference.repository;
-        let mut refusals = Refusals::default();
-        for access in self.accesses(repository, keyring, Actions::Pull) {
+        let accesses = self.accesses(&reference.repository, keyring, Wanted::of(reference))?;
+        let mut candidates = accesses.candidates(self);
+        while let Some(access) = candidates.next() {
             let reader = Reader { registry: self, access: &access };
-            if let Some(done) = refusals.unless_refused(reader.artifact(reference, artifact_type).await) {
+            let done = reader.artifact(reference, artifact_type).await;
+            if let Some(done) = candidates.settle(&access, done) {
                 return done;
             }
         }
-        Err(refusals.into_error(repository))
+        Err(candidates.into_error())
     }
 }
 

@@ -10,16 +10,16 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 use super::Registry;
-use super::access::{Access, Actions};
+use super::access::Access;
 use super::credentials::Keyring;
 use super::endpoint::host_of;
 use super::error::{Cause, Part, PullError};
 use super::manifest::Descriptor;
 use super::pace::Pace;
 use super::patience::Setback;
-use super::pull::Refusals;
 use super::settings::ForeignLayers;
 use super::transport::{Payload, Place, Reply, Request};
+use super::ways::{Accesses, Wanted, ways};
 use crate::image::{Digest, Repository};
 
 /// A connection that brought this much before it broke does not count as a failed attempt.
@@ -35,7 +35,8 @@ pub struct Blob {
     registry: Registry,
     repository: Repository,
     descriptor: Descriptor,
-    accesses: Vec<Arc<Access>>,
+    /// None if the repository has no address, or is blocked.
+    accesses: Option<Accesses>,
     part: Part,
     hash: Sha256,
     delivered: u64,
@@ -55,6 +56,8 @@ enum State {
 
 struct Connection {
     reply: Reply,
+    /// Who gave it; none if it lies outside of the registry.
+    access: Option<Arc<Access>>,
     /// Bytes that were delivered already and come once more, from a server that knows no ranges.
     surplus: u64,
     pace: Pace,
@@ -68,7 +71,7 @@ impl Registry {
             registry: self.clone(),
             repository: repository.clone(),
             descriptor: descriptor.clone(),
-            accesses: self.accesses(repository, keyring, Actions::Pull),
+            accesses: self.accesses(repository, keyring, Wanted::Blob).ok(),
             part: Part::layer(&descriptor.digest),
             hash: Sha256::new(),
             delivered: 0,
@@ -176,7 +179,12 @@ impl Blob {
 
     /// Lets some time pass after a break, unless there were too many without progress in between.
     async fn pause_after_break(&mut self, setback: Setback) -> Result<(), PullError> {
-        self.state = State::Closed;
+        let before = std::mem::replace(&mut self.state, State::Closed);
+        if let State::Open(connection) = before
+            && let Some(access) = connection.access
+        {
+            self.registry.rest(&access);
+        }
         if setback.is_final() {
             return Err(*setback.error);
         }
@@ -195,17 +203,24 @@ impl Blob {
 
     /// Connects from the registry on (an address that it redirected to before may have run out), with each credential.
     async fn open(&self) -> Result<Connection, PullError> {
-        let mut refusals = Refusals::default();
-        for access in &self.accesses {
-            if let Some(done) = refusals.unless_refused(self.ask_registry(access).await) {
-                return self.connection(done?);
+        let Some(accesses) = &self.accesses else {
+            let wrong = || PullError::Address { repository: self.repository.clone() };
+            let ways = ways(&self.repository, self.registry.transport().settings());
+            return Err(ways.err().unwrap_or_else(wrong));
+        };
+        let mut candidates = accesses.candidates(&self.registry);
+        while let Some(access) = candidates.next() {
+            let asked = self.ask_registry(&access).await;
+            let connected = asked.and_then(|reply| self.connection(reply, Some(Arc::clone(&access))));
+            if let Some(done) = candidates.settle(&access, connected) {
+                return done;
             }
         }
-        let refused = refusals.into_error(&self.repository);
+        let refused = candidates.into_error();
         if self.descriptor.urls.is_empty() || !matches!(refused, PullError::NotFound { .. }) {
             return Err(refused);
         }
-        self.connection(self.ask_elsewhere().await?)
+        self.connection(self.ask_elsewhere().await?, None)
     }
 
     async fn ask_registry(&self, access: &Access) -> Result<Reply, PullError> {
@@ -253,7 +268,7 @@ impl Blob {
     }
 
     /// Checks where the answer begins and how long it says it is.
-    fn connection(&self, reply: Reply) -> Result<Connection, PullError> {
+    fn connection(&self, reply: Reply, access: Option<Arc<Access>>) -> Result<Connection, PullError> {
         let headers = reply.response.headers();
         let number = |text: &str| text.trim().parse::<u64>().ok();
         let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()).and_then(number);
@@ -274,7 +289,7 @@ impl Blob {
             return Err(self.wrong_size(begins_at.saturating_add(length)));
         }
         let pace = Pace::of(self.registry.transport().settings().slowest);
-        Ok(Connection { reply, surplus: self.delivered - begins_at, pace })
+        Ok(Connection { reply, access, surplus: self.delivered - begins_at, pace })
     }
 
     fn wrong_size(&self, found: u64) -> PullError {

@@ -5,12 +5,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::error::Cause;
 use super::settings::{ProxySettings, Settings};
+use crate::network::ClientCertificate;
 
 /// What a layer may have under way before someone reads it. Layers of one image share a connection: their windows
 /// together must fit in its window, or one that waits to be read would starve those it waits for.
@@ -42,14 +45,48 @@ pub enum SettingsError {
         /// `https` or `http`.
         scheme: &'static str,
     },
+    /// The certificate that is to be shown to registries, or its key, cannot be used.
+    #[error("the client certificate for registries cannot be used")]
+    Identity(#[source] Cause),
+    /// What is said of one host cannot be used.
+    #[error("what is said of {address} cannot be used")]
+    Host {
+        /// The host.
+        address: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<SettingsError>,
+    },
+    /// More hosts are spoken to in ways of their own than is borne.
+    #[error("more than {limit} hosts have certificates or settings of their own")]
+    TooManyHosts {
+        /// How many may.
+        limit: usize,
+    },
     /// The client could not be set up.
     #[error("no HTTP client could be set up")]
     Client(#[source] Cause),
 }
 
+/// What may be said of one host alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct HostSettings {
+    /// PEM certificates of authorities that are trusted besides the others.
+    pub(super) authorities: Option<String>,
+    pub(super) client: Option<ClientCertificate>,
+    pub(super) skip_verify: bool,
+    /// Longest wait for a connection, if it is another than usual.
+    pub(super) connect_timeout: Option<Duration>,
+}
+
 /// Builds the client that all requests go through.
 pub(crate) fn build(settings: &Settings) -> Result<reqwest::Client, SettingsError> {
-    let mut builder = builder(settings)?;
+    build_for(settings, &HostSettings::default())
+}
+
+/// Builds the client for one host.
+pub(super) fn build_for(settings: &Settings, host: &HostSettings) -> Result<reqwest::Client, SettingsError> {
+    let mut builder = builder(settings, host)?;
     for proxy in proxies(&settings.proxy)? {
         builder = builder.proxy(proxy);
     }
@@ -61,20 +98,20 @@ pub(super) fn build_near(
     settings: &Settings,
     connect_timeout: Duration,
 ) -> Result<reqwest::Client, SettingsError> {
-    let builder = builder(settings)?.connect_timeout(connect_timeout);
-    builder.build().map_err(|error| SettingsError::Client(Cause::of(&error)))
+    let host = HostSettings { connect_timeout: Some(connect_timeout), ..HostSettings::default() };
+    builder(settings, &host)?.build().map_err(|error| SettingsError::Client(Cause::of(&error)))
 }
 
-fn builder(settings: &Settings) -> Result<reqwest::ClientBuilder, SettingsError> {
+fn builder(settings: &Settings, host: &HostSettings) -> Result<reqwest::ClientBuilder, SettingsError> {
     Ok(reqwest::Client::builder()
         .user_agent(concat!("kubectl-clarity/", env!("CARGO_PKG_VERSION")))
-        .tls_backend_preconfigured(tls(settings.extra_roots.as_deref())?)
+        .tls_backend_preconfigured(tls(settings, host)?)
         // Redirects are followed one by one, so that credentials never go along to another host.
         .redirect(reqwest::redirect::Policy::none())
         // What is tried again, and how often, is said in one place: the transport.
         .retry(reqwest::retry::never())
         .referer(false)
-        .connect_timeout(settings.connect_timeout)
+        .connect_timeout(host.connect_timeout.unwrap_or(settings.connect_timeout))
         .http2_initial_stream_window_size(STREAM_WINDOW)
         .http2_initial_connection_window_size(CONNECTION_WINDOW)
         .http2_max_header_list_size(64 * 1024)
@@ -83,28 +120,104 @@ fn builder(settings: &Settings) -> Result<reqwest::ClientBuilder, SettingsError>
 }
 
 /// The public authorities, compiled in since an image from scratch has none, and those that were given.
-fn tls(extra_roots: Option<&[u8]>) -> Result<ClientConfig, SettingsError> {
+fn tls(settings: &Settings, host: &HostSettings) -> Result<ClientConfig, SettingsError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().cloned());
-    if let Some(pem) = extra_roots {
-        let mut count = 0;
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate = certificate.map_err(|error| SettingsError::Pem(Cause::of(&error)))?;
-            count += 1;
-            roots
-                .add(certificate)
-                .map_err(|error| SettingsError::Certificate { number: count, source: Cause::of(&error) })?;
-        }
-        if count == 0 {
-            return Err(SettingsError::NoCertificate);
-        }
+    let own = host.authorities.as_deref().map(str::as_bytes);
+    for pem in settings.extra_roots.as_deref().into_iter().chain(own) {
+        add_roots(&mut roots, pem)?;
     }
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| SettingsError::Client(Cause::of(&error)))?;
-    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    let config = if host.skip_verify {
+        config.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+    } else {
+        config.with_root_certificates(roots)
+    };
+    let mut config = match host.client.as_ref().or(settings.client.as_ref()) {
+        None => config.with_no_client_auth(),
+        Some(identity) => {
+            let (certificates, key) = read_identity(identity)?;
+            let shown = config.with_client_auth_cert(certificates, key);
+            shown.map_err(|error| SettingsError::Identity(Cause::of(&error)))?
+        }
+    };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
+}
+
+fn add_roots(roots: &mut RootCertStore, pem: &[u8]) -> Result<(), SettingsError> {
+    let mut count = 0;
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| SettingsError::Pem(Cause::of(&error)))?;
+        count += 1;
+        roots
+            .add(certificate)
+            .map_err(|error| SettingsError::Certificate { number: count, source: Cause::of(&error) })?;
+    }
+    if count == 0 { Err(SettingsError::NoCertificate) } else { Ok(()) }
+}
+
+/// Errors of the PEM reader name kinds of sections, and nothing of what is in them.
+fn read_identity(
+    identity: &ClientCertificate,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), SettingsError> {
+    let wrong = |error: rustls::pki_types::pem::Error| SettingsError::Identity(Cause::of(&error));
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&identity.certificates).collect();
+    let certificates = certificates.map_err(wrong)?;
+    if certificates.is_empty() {
+        return Err(SettingsError::Identity(Cause::saying("its file holds no certificate")));
+    }
+    let key = PrivateKeyDer::from_pem_slice(&identity.key).map_err(|error| match error {
+        rustls::pki_types::pem::Error::NoItemsFound => {
+            SettingsError::Identity(Cause::saying("its file holds no private key"))
+        }
+        error => wrong(error),
+    })?;
+    Ok((certificates, key))
+}
+
+/// Trusts whatever a host shows, where a person has said so. The handshake itself is verified.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 fn proxies(settings: &ProxySettings) -> Result<Vec<reqwest::Proxy>, SettingsError> {

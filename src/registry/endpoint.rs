@@ -7,13 +7,16 @@ use super::error::PullError;
 use crate::image::{Digest, Repository};
 
 /// Docker Hub answers at another host than its images are named after.
-const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
+pub(super) const DOCKER_HUB_HOST: &str = "registry-1.docker.io";
 
 /// Where one repository is asked for things.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Endpoint {
+    /// With the `/v2`.
     base: Url,
     path: String,
+    /// The registry that a mirror is asked on behalf of.
+    namespace: Option<String>,
 }
 
 impl Endpoint {
@@ -26,8 +29,30 @@ impl Endpoint {
         let hub = is_docker_hub(&repository.registry);
         let host = if hub { DOCKER_HUB_HOST } else { repository.registry.as_str() };
         let scheme = if allows_plain(plain_http, host) { "http" } else { "https" };
-        let base = Url::parse(&format!("{scheme}://{host}/")).map_err(|_| wrong())?;
-        Ok(Self { base, path: repository.path.clone() })
+        let base = Url::parse(&format!("{scheme}://{host}/v2")).map_err(|_| wrong())?;
+        Ok(Self { base, path: repository.path.clone(), namespace: None })
+    }
+
+    /// The same below an address that is known; none if the path is that of no repository.
+    pub(super) fn below(
+        mut base: Url,
+        path: &str,
+        namespace: Option<String>,
+        plain_http: &[String],
+    ) -> Option<Self> {
+        let is_http = matches!(base.scheme(), "https" | "http");
+        if !is_path(path) || !is_http || base.cannot_be_a_base() || !base.has_host() {
+            return None;
+        }
+        if allows_plain(plain_http, &host_of(&base)) {
+            base.set_scheme("http").ok()?;
+        }
+        Some(Self { base, path: path.to_owned(), namespace })
+    }
+
+    /// The address below which repositories are.
+    pub(super) fn base(&self) -> &Url {
+        &self.base
     }
 
     /// A manifest or index by tag or digest.
@@ -53,7 +78,10 @@ impl Endpoint {
     fn join(&self, tail: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("v2").extend(self.path.split('/')).extend(tail);
+            segments.pop_if_empty().extend(self.path.split('/')).extend(tail);
+        }
+        if let Some(namespace) = &self.namespace {
+            url.query_pairs_mut().append_pair("ns", namespace);
         }
         url
     }
@@ -62,7 +90,11 @@ impl Endpoint {
 /// Whether a host (with or without port) is among those that may be asked in the clear; an entry without a port
 /// stands for all ports.
 pub(crate) fn allows_plain(plain_http: &[String], host: &str) -> bool {
-    let name = host.rsplit_once(':').filter(|(name, _)| !name.ends_with(':')).map_or(host, |(name, _)| name);
+    let is_port = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // The last group of an IPv6 literal is no port.
+    let is_name = |name: &str| !name.starts_with('[') || name.ends_with(']');
+    let split = host.rsplit_once(':').filter(|(name, port)| is_port(port) && is_name(name));
+    let name = split.map_or(host, |(name, _)| name);
     plain_http.iter().any(|entry| entry == host || entry == name)
 }
 

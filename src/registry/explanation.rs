@@ -6,10 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::Registry;
-use super::access::Actions;
 use super::credentials::{BrokenEntry, Credential, Entry, Keyring, Mismatch, is_docker_hub};
 use super::error::{one_line, without};
 use super::pull::Image;
+use super::ways::Wanted;
 use super::{PullError, Settings, SettingsError};
 use crate::image::{Digest, Platform, Reference};
 
@@ -135,7 +135,8 @@ impl Registry {
     pub async fn explain(&self, image: &Reference, platform: &Platform, keyring: &Keyring) -> Explanation {
         self.recorder().take();
         let asked = self.ask(image, platform, keyring).await;
-        let accesses = self.accesses(&image.repository, keyring, Actions::Pull);
+        let accesses = self.accesses(&image.repository, keyring, Wanted::of(image));
+        let accesses = accesses.map(|accesses| accesses.list).unwrap_or_default();
         Explanation {
             image: image.clone(),
             entries: entries(image, keyring),

@@ -48,8 +48,8 @@ impl Registry {
                 Ok(()) => return Ok(part.place().await?),
                 Err(FetchError::Pull(error)) if matches!(*error, PullError::DigestMismatch { .. }) => {
                     part.clear().await?;
-                    // The fault may lie in what was found here: that is tried once without it.
-                    if !begun_before {
+                    // The fault may lie in what was found here, or in a mirror: that is tried once without it.
+                    if !self.distrust_mirrors(repository) && !begun_before {
                         part.discard().await;
                         return Err(error.into());
                     }

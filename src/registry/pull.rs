@@ -7,13 +7,14 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 
 use super::Registry;
-use super::access::{Access, Actions};
+use super::access::Access;
 use super::config::ImageConfig;
 use super::credentials::Keyring;
 use super::error::{Part, PullError};
 use super::identity::IdentityError;
 use super::manifest::{ACCEPTED, Descriptor, Document, Manifest, ManifestError, choose, media_type_of};
 use super::transport::{Payload, Request, Small};
+use super::ways::Wanted;
 use crate::image::{Digest, Platform, Reference, Repository};
 
 /// Largest manifest or index, in bytes (distribution-spec, "Pushing Manifests": registries should take 4 MiB).
@@ -76,15 +77,16 @@ impl Registry {
         platform: &Platform,
         keyring: &Keyring,
     ) -> Result<Image, PullError> {
-        let repository = &reference.repository;
-        let mut refusals = Refusals::default();
-        for access in self.accesses(repository, keyring, Actions::Pull) {
+        let accesses = self.accesses(&reference.repository, keyring, Wanted::of(reference))?;
+        let mut candidates = accesses.candidates(self);
+        while let Some(access) = candidates.next() {
             let reader = Reader { registry: self, access: &access };
-            if let Some(done) = refusals.unless_refused(reader.image(reference, platform).await) {
+            let done = reader.image(reference, platform).await;
+            if let Some(done) = candidates.settle(&access, done) {
                 return done;
             }
         }
-        Err(refusals.into_error(repository))
+        Err(candidates.into_error())
     }
 
     /// Reads what a reference names for a platform, without its config.
@@ -94,33 +96,35 @@ impl Registry {
         platform: &Platform,
         keyring: &Keyring,
     ) -> Result<Resolved, PullError> {
-        let repository = &reference.repository;
-        let mut refusals = Refusals::default();
-        for access in self.accesses(repository, keyring, Actions::Pull) {
+        let accesses = self.accesses(&reference.repository, keyring, Wanted::of(reference))?;
+        let mut candidates = accesses.candidates(self);
+        while let Some(access) = candidates.next() {
             let reader = Reader { registry: self, access: &access };
-            if let Some(done) = refusals.unless_refused(reader.resolve(reference, platform).await) {
+            let done = reader.resolve(reference, platform).await;
+            if let Some(done) = candidates.settle(&access, done) {
                 return done;
             }
         }
-        Err(refusals.into_error(repository))
+        Err(candidates.into_error())
     }
 
     /// The digest that a reference names now, of an index or a manifest: whether a tag has moved.
     pub async fn digest_of(&self, reference: &Reference, keyring: &Keyring) -> Result<Digest, PullError> {
-        let repository = &reference.repository;
-        let mut refusals = Refusals::default();
-        for access in self.accesses(repository, keyring, Actions::Pull) {
+        let accesses = self.accesses(&reference.repository, keyring, Wanted::of(reference))?;
+        let mut candidates = accesses.candidates(self);
+        while let Some(access) = candidates.next() {
             let reader = Reader { registry: self, access: &access };
-            if let Some(done) = refusals.unless_refused(reader.digest_of(reference).await) {
+            let done = reader.digest_of(reference).await;
+            if let Some(done) = candidates.settle(&access, done) {
                 return done;
             }
         }
-        Err(refusals.into_error(repository))
+        Err(candidates.into_error())
     }
 }
 
 /// What credentials were answered, to say it in one error.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Refusals {
     all_tried: Vec<String>,
     no_identity: Option<Arc<IdentityError>>,
@@ -128,17 +132,6 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// What came of an attempt, unless another credential might do better.
-    pub(super) fn unless_refused<T>(&mut self, done: Result<T, PullError>) -> Option<Result<T, PullError>> {
-        match done {
-            Err(error) if error.may_be_the_credential() => {
-                self.add(error);
-                None
-            }
-            done => Some(done),
-        }
-    }
-
     /// Keeps the error that says most: that something is gone outweighs that a credential was refused.
     pub(super) fn add(&mut self, error: PullError) {
         if let PullError::Unauthorized { tried, .. } | PullError::TokenService { tried, .. } = &error {

@@ -6,20 +6,23 @@
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Url};
 
 use super::Registry;
-use super::access::{Access, Actions};
+use super::access::Access;
 use super::credentials::Keyring;
 use super::endpoint::host_of;
 use super::error::{Answer, Part, PullError};
 use super::manifest::{Descriptor, ManifestError, References};
-use super::pull::{INDEX_DEPTH, RawManifest, Reader, Refusals, name_of};
+use super::pull::{INDEX_DEPTH, RawManifest, Reader, name_of};
 use super::scanner_image::BuiltImage;
+use super::settings::Settings;
 use super::transport::{Payload, Place, Request};
+use super::ways::Wanted;
 use crate::image::{Digest, Reference};
 
 /// Why an image, or an artifact, did not get into a registry.
@@ -76,16 +79,16 @@ impl Registry {
         let digest = &image.manifest.digest;
         check_digest(target, digest)?;
         let failed = |source| PushError::Send { target: Box::new(target.clone()), source: Box::new(source) };
-        let mut refusals = Refusals::default();
-        for access in self.accesses(&target.repository, keyring, Actions::PullAndPush) {
+        let accesses = self.accesses(&target.repository, keyring, Wanted::Upload).map_err(failed)?;
+        let mut candidates = accesses.candidates(self);
+        while let Some(access) = candidates.next() {
             let writer = Writer { registry: self, access: &access };
-            match writer.image(image, &name_of(target)).await {
-                Ok(()) => return Ok(digest.clone()),
-                Err(error) if error.may_be_the_credential() => refusals.add(error),
-                Err(error) => return Err(failed(error)),
+            let sent = writer.image(image, &name_of(target)).await;
+            if let Some(done) = candidates.settle(&access, sent) {
+                return done.map(|()| digest.clone()).map_err(failed);
             }
         }
-        Err(failed(refusals.into_error(&target.repository)))
+        Err(failed(candidates.into_error()))
     }
 
     /// Copies an image with all its platforms, byte for byte. Gives the digest under which it can be pulled.
@@ -98,36 +101,37 @@ impl Registry {
     ) -> Result<Digest, PushError> {
         let unread = |error| PushError::Read(Box::new(error));
         let failed = |source| PushError::Send { target: Box::new(target.clone()), source: Box::new(source) };
-        let mut refusals = Refusals::default();
+        let accesses = self.accesses(&origin.repository, origin_keyring, Wanted::of(origin)).map_err(unread)?;
+        let mut candidates = accesses.candidates(self);
         let mut found = None;
-        for access in self.accesses(&origin.repository, origin_keyring, Actions::Pull) {
+        while let Some(access) = candidates.next() {
             let reader = Reader { registry: self, access: &access };
-            match reader.manifest(&name_of(origin), origin.digest.as_ref(), None).await {
-                Ok(raw) => {
-                    found = Some((access, raw));
-                    break;
-                }
-                Err(error) if error.may_be_the_credential() => refusals.add(error),
-                Err(error) => return Err(unread(error)),
+            let read = reader.manifest(&name_of(origin), origin.digest.as_ref(), None).await;
+            if let Some(done) = candidates.settle(&access, read) {
+                found = Some((access, done.map_err(unread)?));
+                break;
             }
         }
         let Some((origin_access, raw)) = found else {
-            return Err(unread(refusals.into_error(&origin.repository)));
+            return Err(unread(candidates.into_error()));
         };
         check_digest(target, &raw.digest)?;
         let reader = Reader { registry: self, access: &origin_access };
-        let mut refusals = Refusals::default();
-        for access in self.accesses(&target.repository, keyring, Actions::PullAndPush) {
+        let accesses = self.accesses(&target.repository, keyring, Wanted::Upload).map_err(failed)?;
+        let mut candidates = accesses.candidates(self);
+        while let Some(access) = candidates.next() {
             let writer = Writer { registry: self, access: &access };
             let copy = Copy { reader: &reader, writer: &writer, origin, origin_keyring };
-            match copy.document(&raw, &name_of(target), INDEX_DEPTH).await {
-                Ok(()) => return Ok(raw.digest),
-                Err(Fault::Sending(error)) if error.may_be_the_credential() => refusals.add(error),
-                Err(Fault::Sending(error)) => return Err(failed(error)),
+            let sent = match copy.document(&raw, &name_of(target), INDEX_DEPTH).await {
                 Err(Fault::Reading(error)) => return Err(unread(error)),
+                Err(Fault::Sending(error)) => Err(error),
+                Ok(()) => Ok(()),
+            };
+            if let Some(done) = candidates.settle(&access, sent) {
+                return done.map(|()| raw.digest).map_err(failed);
             }
         }
-        Err(failed(refusals.into_error(&target.repository)))
+        Err(failed(candidates.into_error()))
     }
 }
 
@@ -213,16 +217,10 @@ impl Writer<'_> {
             Err(PullError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
-        let settings = self.registry.transport().settings();
-        let mut pause = settings.backoff;
-        let mut attempt = 1;
+        let mut repeats = Repeats::of(self.registry.transport().settings());
         loop {
             match self.upload(digest, content.clone(), &part).await {
-                Err(error) if attempt < settings.attempts && may_pass(&error) => {
-                    tokio::time::sleep(pause).await;
-                    attempt += 1;
-                    pause = pause.saturating_mul(2);
-                }
+                Err(error) => repeats.wait_after(error).await?,
                 done => return done,
             }
         }
@@ -256,7 +254,15 @@ impl Writer<'_> {
             headers.insert(CONTENT_TYPE, media_type);
         }
         let url = self.access.endpoint().manifest(name);
-        self.send(Method::PUT, url, headers, Payload::Bytes(bytes.clone()), &part).await.map(|_| ())
+        // What is put in the same place a second time is the same.
+        let mut repeats = Repeats::of(self.registry.transport().settings());
+        loop {
+            let content = Payload::Bytes(bytes.clone());
+            match self.send(Method::PUT, url.clone(), headers.clone(), content, &part).await {
+                Err(error) => repeats.wait_after(error).await?,
+                Ok(_) => return Ok(()),
+            }
+        }
     }
 
     async fn send(
@@ -270,6 +276,29 @@ impl Writer<'_> {
         let request = Request { method, url, headers, payload, access: self.access, part: part.clone() };
         let reply = self.registry.transport().send(&request).await?;
         Ok(reply.response.headers().clone())
+    }
+}
+
+/// How often something is sent once more.
+struct Repeats {
+    left: u32,
+    pause: Duration,
+}
+
+impl Repeats {
+    fn of(settings: &Settings) -> Self {
+        Self { left: settings.attempts.saturating_sub(1), pause: settings.backoff }
+    }
+
+    /// Waits before the next time, or gives the error back if there is to be none.
+    async fn wait_after(&mut self, error: PullError) -> Result<(), PullError> {
+        if self.left == 0 || !may_pass(&error) {
+            return Err(error);
+        }
+        self.left -= 1;
+        tokio::time::sleep(self.pause).await;
+        self.pause = self.pause.saturating_mul(2);
+        Ok(())
     }
 }
 

@@ -1,10 +1,11 @@
 //! How registries are spoken to: what is trusted, by which way, with how much patience.
 
+use std::path::Path;
 use std::time::Duration;
 
 use super::identity::IdentitySettings;
 use super::secret::Secret;
-use crate::network::Network;
+use crate::network::{CLIENT_FOLDER, ClientCertificate, Network, PROXY_FOLDER, Route, SecretKey};
 
 /// Everything about the transport that a person or a test may want otherwise.
 #[derive(Clone, Debug)]
@@ -13,6 +14,10 @@ pub struct Settings {
     pub extra_roots: Option<Vec<u8>>,
     /// Registries (`host` or `host:port`) that may be spoken to without TLS.
     pub plain_http: Vec<String>,
+    /// How some repositories are asked otherwise than by their name.
+    pub routes: Vec<Route>,
+    /// A certificate for registries that ask for one.
+    pub client: Option<ClientCertificate>,
     /// Proxies; none are used unless named here.
     pub proxy: ProxySettings,
     /// Longest wait for a connection.
@@ -71,6 +76,8 @@ impl Default for Settings {
         Self {
             extra_roots: None,
             plain_http: Vec::new(),
+            routes: Vec::new(),
+            client: None,
             proxy: ProxySettings::default(),
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_secs(30),
@@ -90,8 +97,68 @@ impl Settings {
     /// Reaches registries as a person's network asks for it.
     #[must_use]
     pub fn of(network: &Network) -> Self {
-        let Network { authorities, plain_http } = network.clone();
-        Self { extra_roots: authorities.map(String::into_bytes), plain_http, ..Self::default() }
+        // Whose proxy and certificate it is to be, the one who runs it knows.
+        let Network { authorities, plain_http, routes, proxy: _, client_secret: _, host_aliases: _ } =
+            network.clone();
+        Self { extra_roots: authorities.map(String::into_bytes), plain_http, routes, ..Self::default() }
+    }
+}
+
+/// Why a pod cannot reach registries as it was told.
+#[derive(Debug, thiserror::Error)]
+pub enum PodError {
+    /// A file of a mounted Secret cannot be read.
+    #[error("{what} cannot be read from secret {secret:?}")]
+    Unread {
+        /// What is in it.
+        what: &'static str,
+        /// The Secret.
+        secret: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The address of the proxy is no text.
+    #[error("the address of the proxy in secret {0:?} is no text")]
+    NoText(String),
+}
+
+impl Settings {
+    /// The same in a pod, where Secrets are mounted that hold the certificate for registries and the address of the proxy.
+    /// `read` gives the content of a file.
+    pub fn in_pod(
+        mut self,
+        network: &Network,
+        read: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
+    ) -> Result<Self, PodError> {
+        let file = |folder: &str, key: &str, what, secret: &str| {
+            let secret = secret.to_owned();
+            read(&Path::new(folder).join(key)).map_err(|source| PodError::Unread { what, secret, source })
+        };
+        if let Some(secret) = &network.client_secret {
+            self.client = Some(ClientCertificate {
+                certificates: file(CLIENT_FOLDER, "tls.crt", "the client certificate", secret)?,
+                key: file(CLIENT_FOLDER, "tls.key", "the key of the client certificate", secret)?,
+            });
+        }
+        let Some(proxy) = &network.proxy else { return Ok(self) };
+        let address = match (&proxy.address, &proxy.secret) {
+            (_, Some(SecretKey { name, key })) => {
+                let bytes = file(PROXY_FOLDER, key, "the address of the proxy", name)?;
+                let text = String::from_utf8(bytes).map_err(|_| PodError::NoText(name.clone()))?;
+                Some(Secret::new(text.trim()))
+            }
+            (Some(address), None) => Some(Secret::new(address.as_str())),
+            (None, None) => None,
+        };
+        if let Some(address) = address {
+            self.proxy.https = Some(address.clone());
+            self.proxy.http = Some(address);
+        }
+        if let Some(except) = &proxy.except {
+            self.proxy.except = Some(except.clone());
+        }
+        Ok(self)
     }
 }
 

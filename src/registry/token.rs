@@ -49,6 +49,10 @@ pub(super) struct TokenRequest<'a> {
     pub(super) no_identity: Option<&'a Arc<IdentityError>>,
     /// The bearer challenge that is answered.
     pub(super) challenge: &'a Challenge,
+    /// Whether the registry itself is spoken to without TLS.
+    pub(super) in_the_clear: bool,
+    /// Whether another place may be asked in the stead of this one.
+    pub(super) is_mirror: bool,
 }
 
 #[derive(Deserialize)]
@@ -69,10 +73,11 @@ pub(super) async fn fetch(transport: &Transport, request: &TokenRequest<'_>) -> 
     let Some(realm) = realm.filter(Url::has_host) else {
         return Err(request.failed(request.repository.registry.clone(), TokenError::Realm));
     };
-    if !may_be_asked(&realm, request.repository, &transport.settings().plain_http) {
+    let plain_http = &transport.settings().plain_http;
+    if !(request.in_the_clear || may_be_asked(&realm, request.repository, plain_http)) || !is_http(&realm) {
         return Err(request.failed(host_of(&realm), TokenError::PlainHttp));
     }
-    let mut patience = Patience::of(transport.settings());
+    let mut patience = if request.is_mirror { Patience::none() } else { Patience::of(transport.settings()) };
     loop {
         match fetch_once(transport, request, &realm).await {
             Ok(token) => return Ok(token),
@@ -90,8 +95,16 @@ pub(super) async fn fetch_anonymous(
     let Some(challenge) = challenges.iter().find(|challenge| challenge.scheme == "bearer") else {
         return Ok(None);
     };
-    let request =
-        TokenRequest { repository, actions: None, credential: None, label: None, no_identity: None, challenge };
+    let request = TokenRequest {
+        repository,
+        actions: None,
+        credential: None,
+        label: None,
+        no_identity: None,
+        challenge,
+        in_the_clear: false,
+        is_mirror: false,
+    };
     fetch(transport, &request).await.map(Some)
 }
 
@@ -107,10 +120,10 @@ async fn fetch_once(transport: &Transport, request: &TokenRequest<'_>, realm: &U
                 ("scope", request.scopes().join(" ")),
             ];
             form.extend(request.service().map(|service| ("service", service.to_owned())));
-            transport.client().post(realm.clone()).form(&form)
+            transport.client(realm).post(realm.clone()).form(&form)
         }
         credential => {
-            let http = transport.client().request(Method::GET, request.url(realm));
+            let http = transport.client(realm).request(Method::GET, request.url(realm));
             match credential {
                 Some(Credential::Basic { username, password }) => {
                     http.basic_auth(username, Some(password.expose()))
@@ -156,6 +169,10 @@ fn read_token(body: &[u8]) -> Option<Token> {
     let life = answer.expires_in.unwrap_or(USUAL_LIFE).min(LONGEST_LIFE);
     let renew_at = Instant::now() + Duration::from_secs(life) * 3 / 4;
     Some(Token { value: Secret::new(value), renew_at })
+}
+
+fn is_http(realm: &Url) -> bool {
+    matches!(realm.scheme(), "https" | "http")
 }
 
 /// Credentials travel in the clear only where the registry itself is spoken to in the clear.
@@ -239,6 +256,8 @@ mod tests {
             label: None,
             no_identity: None,
             challenge: &challenge,
+            in_the_clear: false,
+            is_mirror: false,
         };
         let realm = Url::parse("https://auth.test/token?x=1").expect("a URL");
         request.url(&realm).to_string()

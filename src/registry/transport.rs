@@ -8,11 +8,13 @@ use reqwest::{Method, Response, StatusCode, Url};
 
 use super::access::{Access, Ticket, bearer};
 use super::challenge::{self, Challenge};
-use super::client::{self, SettingsError, tls_failure};
+use super::client::{self, SettingsError};
 use super::endpoint::{allows_plain, host_of};
-use super::error::{Answer, Cause, Part, PullError};
+use super::error::{Answer, Part, PullError};
 use super::explanation::{Exchange, Recorder, in_words};
+use super::hosts::Hosts;
 use super::patience::{Patience, Setback, retry_after};
+pub(super) use super::place::Place;
 use super::settings::Settings;
 use super::token::{self, Token};
 use crate::image::Repository;
@@ -23,6 +25,8 @@ pub(crate) const ERROR_LIMIT: usize = 8 * 1024;
 const REDIRECT_LIMIT: usize = 5;
 /// How often one request may be challenged: for a token, and for a token with more rights.
 const CHALLENGE_ROUNDS: usize = 2;
+/// Longest wait for a mirror to begin its answer: there is another place to ask.
+const MIRROR_TIMEOUT: Duration = Duration::from_secs(15);
 /// What was shown where nothing was.
 pub(super) const NOTHING: &str = "nothing";
 /// Slower uploads than this are given up, in bytes a second.
@@ -32,6 +36,7 @@ const SLOWEST_UPLOAD: u64 = 32 * 1024;
 #[derive(Debug)]
 pub(super) struct Transport {
     client: reqwest::Client,
+    hosts: Hosts,
     settings: Settings,
     recorder: Recorder,
 }
@@ -71,13 +76,6 @@ pub(super) struct Small {
     pub(super) bytes: Bytes,
 }
 
-/// Who is asked for what: the words that every error needs.
-pub(super) struct Place<'a> {
-    pub(super) host: &'a str,
-    pub(super) repository: &'a Repository,
-    pub(super) part: &'a Part,
-}
-
 /// What another host than the registry has let us in with.
 struct Visit {
     at: Url,
@@ -94,7 +92,8 @@ pub(super) struct Capped {
 
 impl Transport {
     pub(super) fn new(settings: Settings, recorder: Recorder) -> Result<Self, SettingsError> {
-        Ok(Self { client: client::build(&settings)?, settings, recorder })
+        let (client, hosts) = (client::build(&settings)?, Hosts::of(&settings)?);
+        Ok(Self { client, hosts, settings, recorder })
     }
 
     pub(super) fn recorder(&self) -> &Recorder {
@@ -105,13 +104,25 @@ impl Transport {
         &self.settings
     }
 
-    pub(super) fn client(&self) -> &reqwest::Client {
+    /// The client for whatever nothing special is said of.
+    pub(super) fn general_client(&self) -> &reqwest::Client {
         &self.client
+    }
+
+    /// The client for an address: some hosts have certificates of their own.
+    pub(super) fn client(&self, url: &Url) -> &reqwest::Client {
+        self.hosts.client(url).unwrap_or(&self.client)
+    }
+
+    /// How often a reading request is tried. A mirror is passed over at once.
+    fn patience(&self, access: &Access) -> Patience {
+        if access.way().is_mirror { Patience::none() } else { Patience::of(&self.settings) }
     }
 
     /// Sends a request until it succeeds or there is no more point in it. Only reading requests are repeated.
     pub(super) async fn send(&self, request: &Request<'_>) -> Result<Reply, PullError> {
-        let mut patience = if reads(&request.method) { Patience::of(&self.settings) } else { Patience::none() };
+        let reads = reads(&request.method);
+        let mut patience = if reads { self.patience(request.access) } else { Patience::none() };
         loop {
             match self.attempt(request).await {
                 Ok(reply) => {
@@ -125,7 +136,7 @@ impl Transport {
 
     /// Sends a reading request and reads the whole answer, which has at most so many bytes.
     pub(super) async fn read(&self, request: &Request<'_>, limit: usize) -> Result<Small, PullError> {
-        let mut patience = Patience::of(&self.settings);
+        let mut patience = self.patience(request.access);
         loop {
             match self.read_once(request, limit).await {
                 Ok(small) => {
@@ -160,7 +171,8 @@ impl Transport {
     ) -> Result<Reply, Setback> {
         let host = host_of(url);
         let place = Place { host: &host, repository, part };
-        let sent = self.client.get(url.clone()).headers(headers).header(ACCEPT_ENCODING, "identity").send();
+        let sent =
+            self.client(url).get(url.clone()).headers(headers).header(ACCEPT_ENCODING, "identity").send();
         let response = place.within(self.settings.answer_timeout, sent).await?;
         if response.status().is_success() {
             return Ok(Reply { response, host });
@@ -267,11 +279,17 @@ impl Transport {
         place: &Place<'_>,
     ) -> Result<Response, Setback> {
         let mut limit = self.settings.answer_timeout;
+        if request.access.way().is_mirror {
+            limit = limit.min(MIRROR_TIMEOUT);
+        }
         let mut http =
-            self.client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
+            self.client(url).request(request.method.clone(), url.clone()).headers(request.headers.clone());
+        let own = self.hosts.headers(url);
+        let is_told = own.contains_key(AUTHORIZATION);
+        http = http.headers(own);
         // Content is hashed as it comes, so nothing may be packed on the way.
         http = http.header(ACCEPT_ENCODING, "identity");
-        if let Some(header) = authorization {
+        if let Some(header) = authorization.filter(|_| !is_told) {
             http = http.header(AUTHORIZATION, header);
         }
         let size = match &request.payload {
@@ -343,67 +361,6 @@ impl Transport {
             }
             _ => setback_of_status(&headers, answer, |answer| place.refused(answer)),
         }
-    }
-}
-
-impl Place<'_> {
-    /// Waits for an answer's head within a time limit.
-    pub(super) async fn within(
-        &self,
-        limit: Duration,
-        sent: impl Future<Output = Result<Response, reqwest::Error>>,
-    ) -> Result<Response, Setback> {
-        match tokio::time::timeout(limit, sent).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(self.network(&error)),
-            Err(_) => Err(Setback::passing(self.timeout())),
-        }
-    }
-
-    /// Says in our words why the network failed, and whether that may pass.
-    pub(super) fn network(&self, error: &reqwest::Error) -> Setback {
-        let (host, repository) = (self.host.to_owned(), self.repository.clone());
-        match tls_failure(error) {
-            Some(rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer)) => {
-                return Setback::from(PullError::UnknownIssuer { host, repository });
-            }
-            Some(rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType)) => {
-                return Setback::from(PullError::PlainHttp { host, repository });
-            }
-            Some(failure) => {
-                return Setback::from(PullError::Tls { host, repository, source: Cause::of(failure) });
-            }
-            None => {}
-        }
-        let source = Cause::of(error);
-        let error = if error.is_connect() {
-            PullError::Connect { host, repository, source }
-        } else if error.is_timeout() {
-            self.timeout()
-        } else {
-            self.broken(source)
-        };
-        Setback::passing(error)
-    }
-
-    pub(super) fn timeout(&self) -> PullError {
-        let (host, repository) = (self.host.to_owned(), self.repository.clone());
-        PullError::Timeout { host, repository, part: self.part.clone() }
-    }
-
-    pub(super) fn broken(&self, source: Cause) -> PullError {
-        let (host, repository) = (self.host.to_owned(), self.repository.clone());
-        PullError::Broken { host, repository, part: self.part.clone(), source }
-    }
-
-    pub(super) fn protocol(&self, what: &'static str) -> PullError {
-        let (host, repository) = (self.host.to_owned(), self.repository.clone());
-        PullError::Protocol { host, repository, part: self.part.clone(), what }
-    }
-
-    pub(super) fn refused(&self, answer: Answer) -> PullError {
-        let (host, repository) = (self.host.to_owned(), self.repository.clone());
-        PullError::Refused { host, repository, part: self.part.clone(), answer: Box::new(answer) }
     }
 }
 

@@ -337,6 +337,10 @@ fn run(
     let credentials = Arc::clone(&with.credentials);
     let client = with.connection.client.clone();
     let stop = with.stop.clone();
+    let registry = |(target, route): &(usize, usize)| {
+        with.plan.targets[*target].routes[*route].reference.repository.registry.clone()
+    };
+    let registries: Vec<String> = work.images.iter().map(registry).collect();
     async move {
         let targets: Vec<usize> = work.images.iter().map(|(target, _)| *target).collect();
         let place = work.place.clone();
@@ -351,6 +355,9 @@ fn run(
         let desired = Desired::new(PodTask { owned, ..task }, &settings);
         let mut end = job::follow(&client, &desired, work.images.len(), left, &stop, on).await;
         end.notes.extend(notes);
+        if let Some(registry) = tell::unreached(&end, &registries) {
+            end.notes.extend(job::restriction(&client, &desired.job, registry).await);
+        }
         (work, user, end)
     }
 }

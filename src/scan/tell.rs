@@ -56,7 +56,46 @@ pub(super) fn advice(with: &Coordination<'_>, end: &GroupEnd) -> Vec<String> {
     if end.images.iter().any(is_issuer) {
         advice.push("give the authority of the registry's certificate: --registry-ca FILE");
     }
-    advice.into_iter().map(ToOwned::to_owned).collect()
+    if end.images.iter().any(|image| image_failed(image).is_some_and(is_unreached)) {
+        advice.push(
+            "if pods reach registries by a proxy: --registry-proxy URL; if a mirror has the images: --registry-config PATH",
+        );
+    }
+    let is_about_client =
+        |failure: &Failure| failure.reason.contains(" takes only clients with a certificate that it knows");
+    if end.images.iter().any(|image| image_failed(image).is_some_and(is_about_client)) {
+        advice.push("give pods a certificate for it, by a Secret of type kubernetes.io/tls: --registry-client-secret NAME");
+    }
+    let plain = end.images.iter().filter_map(image_failed).find_map(plain_host);
+    let plain = plain.map(|host| format!("if that is meant: --plain-http-registry {host}"));
+    advice.into_iter().map(ToOwned::to_owned).chain(plain).collect()
+}
+
+/// The registry of the first image that a pod asked for in vain, of those that its images are from.
+pub(super) fn unreached<'a>(end: &GroupEnd, registries: &'a [String]) -> Option<&'a str> {
+    let images = end.images.iter().zip(registries);
+    let mut unreached = images.filter(|(image, _)| image_failed(image).is_some_and(is_unreached));
+    unreached.next().map(|(_, registry)| registry.as_str())
+}
+
+fn image_failed(image: &job::ImageEnd) -> Option<&Failure> {
+    match image {
+        job::ImageEnd::Failed(failure) => Some(failure),
+        _ => None,
+    }
+}
+
+/// No connection, no address, or no answer: in the words of the registry module, which are all that a pod says.
+fn is_unreached(failure: &Failure) -> bool {
+    let says = |words: &str| failure.reason.contains(words);
+    failure.kind == FailureKind::Unreachable
+        && (says("cannot reach ") || (says(" did not send ") && says(" in time")))
+}
+
+/// The host that speaks plain HTTP where that was not allowed.
+fn plain_host(failure: &Failure) -> Option<&str> {
+    let (before, _) = failure.reason.split_once(" speaks plain HTTP, which is not allowed")?;
+    before.rsplit(' ').next()
 }
 
 pub(super) fn note(notes: &mut Vec<String>, on: &impl Fn(Update), new: Vec<String>) {

@@ -240,6 +240,12 @@ impl ImageReader {
                 self.records.clear();
                 self.packages(&reference, &image.layers).await?
             }
+            // What a mirror sent need not be what it should have been: once more without it.
+            Err(ImageError::Pull(_) | ImageError::Layer { .. })
+                if self.registry.distrust_mirrors(&reference.repository) =>
+            {
+                self.packages(&reference, &image.layers).await?
+            }
             other => other?,
         };
         let subject = cyclonedx::Subject {

@@ -10,7 +10,8 @@ use super::image::{ImageError, ImageReader, ReadImage};
 use crate::VERSION;
 use crate::image::registered::Registered;
 use crate::registry::{
-    EXPLANATION_VERSION, Format, IdentitySettings, Keyring, ProxySettings, Registry, Settings, SettingsError,
+    EXPLANATION_VERSION, Format, IdentitySettings, Keyring, PodError, ProxySettings, Registry, Settings,
+    SettingsError,
 };
 use crate::wire::{
     Document, DocumentName, Failure, FailureKind, MAX_IMAGES, Outcome, PullSecret, SendError, Sender, Task,
@@ -37,6 +38,9 @@ pub enum RunError {
     /// The transport cannot be set up.
     #[error(transparent)]
     Settings(#[from] SettingsError),
+    /// A Secret that it was told of cannot be used.
+    #[error(transparent)]
+    Pod(#[from] PodError),
     /// The kubelet ends the pod.
     #[error("told to stop before all images were read")]
     Stopped,
@@ -101,6 +105,7 @@ pub async fn run<W: Write + Send + 'static>(
         identity: IdentitySettings::from_variables(&variable),
         ..Settings::of(&task.network)
     };
+    let settings = settings.in_pod(&task.network, &small_file)?;
     let explains = task.documents.contains(&DocumentName::Explanation);
     let registry = if explains { Registry::recording(settings)? } else { Registry::new(settings)? };
     let (keyring, notes) = keyring(&task.pull_secrets);
@@ -205,6 +210,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn failure(error: &ImageError, registry: Vec<Registered>) -> Failure {
     Failure { kind: error.kind(), reason: error.in_words(), registry }
+}
+
+/// A file of a mounted Secret.
+fn small_file(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    if std::fs::metadata(path)?.len() > MAX_SECRET {
+        return Err(std::io::Error::other("it is larger than a Secret can be"));
+    }
+    std::fs::read(path)
 }
 
 /// Reads the mounted pull secrets in their order, and says what of them cannot be used. A secret that does not exist is an

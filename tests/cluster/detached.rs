@@ -76,13 +76,13 @@ fn findings(report: &Value) -> Value {
     images.map(|image| json!([image["digest"], image["packages"], image["findings"]])).collect()
 }
 
-fn runner_account(namespace: &Namespace, more: &[Value]) {
+pub(crate) fn runner_account(namespace: &Namespace, more: &[Value]) {
     let mut rules = role_of_the_readme()["rules"].clone();
     rules.as_array_mut().expect("a list").extend_from_slice(more);
     account(namespace, "clarity-runner", &rules);
 }
 
-fn config_maps() -> Value {
+pub(crate) fn config_maps() -> Value {
     json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "list", "get", "delete", "patch"]})
 }
 

@@ -8,6 +8,8 @@ mod admission;
 mod advisories;
 mod bad_input;
 mod cache;
+#[path = "../registry/certificates.rs"]
+mod certificates;
 mod cloud;
 mod connection;
 mod credentials;
@@ -26,6 +28,7 @@ mod jobs;
 mod loss;
 mod mounts;
 mod namespace;
+mod network;
 mod nodes;
 mod plan;
 mod plugin;

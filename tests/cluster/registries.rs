@@ -91,7 +91,8 @@ fn layers_that_are_damaged() {
 fn registry_whose_authority_is_not_known() {
     let (_folder, another) = another_authority();
     let namespace = Namespace::with_image("issuer", "multi", "apps/multi");
-    let (reason, ended) = failed(&namespace, &["--registry-ca", &another]);
+    let ended = Plugin::untrusting(&["-n", &namespace.name]).with(&["--registry-ca", &another]).run().code(4);
+    let (_, reason) = ended.only_image();
     assert_has(&reason, &["the certificate of public.clarity.test:5001", "is signed by no known authority"]);
     ended.says(&["note: give the authority of the registry's certificate: --registry-ca FILE"]);
 }

@@ -87,6 +87,16 @@ impl Drop for RealRegistry {
 
 impl RealRegistry {
     pub(crate) fn start(transport: Transport) -> Self {
+        Self::start_at("127.0.0.1:0", transport, "")
+    }
+
+    /// With TLS, for those only who show a certificate of its authority.
+    pub(crate) fn start_for_known_clients() -> Self {
+        Self::start_at("127.0.0.1:0", Transport::Tls, ", clientcas: [CA]")
+    }
+
+    /// At this address; `more` is said of its TLS, where CA is the file of its authority.
+    pub(crate) fn start_at(address: &str, transport: Transport, more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let at = folder.path();
         fs::write(at.join("htpasswd"), htpasswd()).expect("written");
@@ -94,12 +104,14 @@ impl RealRegistry {
             "version: 0.1\nlog: {{level: info, formatter: json}}\n\
              storage: {{filesystem: {{rootdirectory: {0}/store}}, delete: {{enabled: true}}}}\n\
              auth: {{htpasswd: {{realm: \"a, realm\", path: {0}/htpasswd}}}}\n\
-             http:\n  addr: 127.0.0.1:0\n",
+             http:\n  addr: '{address}'\n",
             at.display()
         );
         if transport == Transport::Tls {
             make_certificates(at);
-            let tls = format!("  tls: {{certificate: {0}/server.pem, key: {0}/server.key}}\n", at.display());
+            let more = more.replace("CA", &at.join("ca.pem").display().to_string());
+            let tls =
+                format!("  tls: {{certificate: {0}/server.pem, key: {0}/server.key{more}}}\n", at.display());
             config.push_str(&tls);
         }
         fs::write(at.join("config.yml"), config).expect("written");
@@ -135,6 +147,23 @@ impl RealRegistry {
         panic!("no such answer: {:#?}", self.answered());
     }
 
+    /// What was turned down so far, as [`RealRegistry::answered_when`] gives what was not.
+    pub(crate) async fn refused_when(&self, wanted: impl Fn(&Answered) -> bool) -> Vec<Answered> {
+        for _ in 0..500 {
+            let log = self.log.lock().expect("no panic").clone();
+            let lines = log.iter().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            let refused: Vec<_> = lines
+                .filter(|line| line["msg"] == "response completed with error")
+                .map(|line| Answered::of(&line))
+                .collect();
+            if refused.iter().any(&wanted) {
+                return refused;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nothing of the kind was refused");
+    }
+
     /// Forgets what was answered.
     pub(crate) fn forget(&self) {
         self.log.lock().expect("no panic").clear();
@@ -147,6 +176,11 @@ impl RealRegistry {
     /// The certificate of the private authority.
     pub(crate) fn authority(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
+    }
+
+    /// A file beside it, such as `client.pem`.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -176,10 +210,9 @@ fn listening_port(process: &mut Child) -> (u16, Arc<Mutex<Vec<String>>>) {
     let line = ready.expect("docker-registry starts");
     let log = kept(lines);
     let address = line.split("listening on ").nth(1).expect("an address");
-    let port: String = address
-        .split_once(':')
-        .map(|(_, rest)| rest.chars().take_while(char::is_ascii_digit).collect())
-        .unwrap_or_default();
+    let is_of_it = |c: &char| c.is_ascii_hexdigit() || ":.[]".contains(*c);
+    let address: String = address.chars().take_while(is_of_it).collect();
+    let port = address.rsplit(':').next().unwrap_or_default();
     (port.parse().expect("a port"), log)
 }
 

@@ -6,9 +6,10 @@ use jiff::tz::TimeZone;
 
 use super::super::Exit;
 use super::super::access::AccessArgs;
-use super::super::database::{AdvisoriesArgs, TransportArgs};
+use super::super::database::AdvisoriesArgs;
 use super::super::detach::{self, DetachError, runner_settings};
 use super::super::errors::Explained;
+use super::super::network::TransportArgs;
 use super::super::notify::NotifyArgs;
 use super::super::scan::{ReadArgs, ScopeArgs};
 use super::super::ui;
@@ -147,7 +148,7 @@ pub(super) async fn run(args: CreateArgs, access: AccessArgs) -> Result<Exit, Ex
     let now = Timestamp::now();
     let zone = time_zone.map_or_else(own_zone, Ok)?;
     let timing = when.timing(&zone, &name, now)?;
-    let network = transport.network()?;
+    let network = transport.complete(Some(&access), scope.namespace()).await?.network;
     let mut more = advisories.arguments()?;
     let own_key = || SecretKey { secret: format!("{name}-notify"), key: "url".to_owned() };
     let key = notify_secret.or_else(|| notify.is_wanted().then(own_key));

@@ -12,8 +12,10 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::super::{CONFIG_CONTAINER, CONTAINER, MEMORY, SCANNER};
+use super::network::network_mounts;
 use super::{JobSettings, PodTask, Purpose, UID, User};
 use crate::image::Reference;
+use crate::network::Network;
 use crate::wire::{DocumentName, LOG_BUDGET, LOG_BUDGET_ALONE, PullSecret, Task, TaskImage, Wanted};
 
 /// Folder below which each pull secret is mounted.
@@ -174,13 +176,15 @@ fn container(part: &Part, task: &PodTask, settings: &JobSettings, secrets: &[Pod
     let folders = secrets.iter().map(|secret| mount(secret.volume.clone(), secret.folder.clone()));
     let images = part.images.iter().filter(|_| part.has_images).enumerate();
     let images = images.filter_map(|(number, image)| Some(mount(image_volume(number), image.mount.clone()?)));
-    let mounts: Vec<VolumeMount> = folders.chain(images).collect();
+    let network = network_mounts(&settings.network).into_iter().filter(|_| !part.has_images);
+    let mounts: Vec<VolumeMount> = folders.chain(images).chain(network).collect();
     let told = Task {
         scan: settings.scan.clone(),
         images: part.images.clone(),
         documents: part.documents.clone(),
         pull_secrets: secrets.iter().filter_map(|secret| secret.pull.clone()).collect(),
-        network: settings.network.clone(),
+        // What reads images asks no registry.
+        network: if part.has_images { Network::default() } else { settings.network.clone() },
         timeout_seconds: task.timeout.as_secs(),
         ends_at: task.ends_at,
         log_budget: if task.images.len() == 1 { LOG_BUDGET_ALONE } else { LOG_BUDGET },

@@ -16,12 +16,12 @@ use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 
 use super::super::Registry;
-use super::super::access::Actions;
 use super::super::credentials::Keyring;
 use super::super::error::PullError;
-use super::super::pull::{Refusals, name_of};
+use super::super::pull::name_of;
 use super::super::push::{PushError, Writer, check_digest};
 use super::super::transport::Payload;
+use super::super::ways::Wanted;
 use super::manifest::EMPTY;
 use super::{Artifact, ArtifactLayer, ArtifactManifest};
 use crate::image::{Digest, Reference};
@@ -97,17 +97,20 @@ impl Registry {
         }
         let uploads: Vec<(&ArtifactLayer, Arc<Upload>)> =
             layers.into_iter().map(|layer| (layer, Arc::new(Upload::new(tally)))).collect();
-        let mut refusals = Refusals::default();
-        for access in self.accesses(&target.repository, keyring, Actions::PullAndPush) {
+        let accesses = self.accesses(&target.repository, keyring, Wanted::Upload).map_err(failed)?;
+        let mut candidates = accesses.candidates(self);
+        while let Some(access) = candidates.next() {
             let writer = Writer { registry: self, access: &access };
-            match writer.artifact(&uploads, manifest, &name_of(target)).await {
-                Ok(()) => return Ok(()),
-                Err(Fault::Sending(error)) if error.may_be_the_credential() => refusals.add(error),
-                Err(Fault::Sending(error)) => return Err(failed(error)),
+            let sent = match writer.artifact(&uploads, manifest, &name_of(target)).await {
                 Err(Fault::Reading(path, source)) => return Err(PushError::Content { path, source }),
+                Err(Fault::Sending(error)) => Err(error),
+                Ok(()) => Ok(()),
+            };
+            if let Some(done) = candidates.settle(&access, sent) {
+                return done.map_err(failed);
             }
         }
-        Err(failed(refusals.into_error(&target.repository)))
+        Err(failed(candidates.into_error()))
     }
 }
 

@@ -82,6 +82,7 @@ fn pull_kind(error: &PullError) -> FailureKind {
         PullError::Unauthorized { .. }
         | PullError::NoCredential { .. }
         | PullError::UnknownChallenge { .. }
+        | PullError::ClientCertificate { .. }
         | PullError::TokenService { .. } => FailureKind::Unauthorized,
         PullError::NotFound { .. } => FailureKind::Gone,
         PullError::Manifest { .. } | PullError::ForeignLayer { .. } | PullError::Address { .. } => {
@@ -99,6 +100,7 @@ fn pull_kind(error: &PullError) -> FailureKind {
         | PullError::Connect { .. }
         | PullError::Timeout { .. }
         | PullError::Broken { .. } => FailureKind::Unreachable,
-        PullError::Stopped { .. } => FailureKind::Other,
+        PullError::Stopped { .. } | PullError::Blocked { .. } => FailureKind::Other,
+        PullError::AfterMirrors { origin, .. } => pull_kind(origin),
     }
 }
