@@ -25,6 +25,6 @@ pub async fn restriction(client: &Client, desired: &Job, registry: &str) -> Opti
     };
     Some(format!(
         "{named} of namespace {namespace} {verb} what its pods may reach: allow egress to {host}:{port} (and DNS) for pods \
-         with app.kubernetes.io/name={NAME}"
+         with app.kubernetes.io/name={NAME}, or let them run elsewhere: --job-namespace NAME"
     ))
 }

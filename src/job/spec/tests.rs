@@ -362,6 +362,44 @@ fn a_pull_policy_that_is_rewritten_is_said() {
     assert!(notes.len() == 1 && notes[0].contains("pull policy of sha256:"), "{notes:?}");
 }
 
+#[test]
+fn who_asks_registries_is_told_how_and_finds_its_secrets() {
+    use crate::network::{HostAlias, PodProxy, SecretKey};
+    let network = Network {
+        client_secret: Some("tls".into()),
+        proxy: Some(PodProxy {
+            secret: Some(SecretKey { name: "proxy".into(), key: "url".into() }),
+            ..PodProxy::default()
+        }),
+        host_aliases: vec![HostAlias { name: "r.test".into(), address: "fd00::1".parse().expect("valid") }],
+        ..Network::default()
+    };
+    let settings = JobSettings { network: network.clone(), ..settings() };
+    let told = |container: &Container| {
+        let variable = container.env.iter().flatten().find(|variable| variable.name == Task::VARIABLE);
+        let text = variable.and_then(|variable| variable.value.clone()).expect("told");
+        serde_json::from_str::<Task>(&text).expect("a task").network
+    };
+    let mounts = |container: &Container| -> Vec<String> {
+        container.volume_mounts.iter().flatten().map(|mount| mount.mount_path.clone()).collect()
+    };
+    let streaming = pod_of(&desired_job(&task(1), &settings));
+    let own = ["/run/clarity/pull-secrets/0", "/run/clarity/client", "/run/clarity/proxy"];
+    assert_eq!(mounts(&streaming.containers[0]), own);
+    assert_eq!(told(&streaming.containers[0]), network);
+    let aliases = serde_json::to_value(&streaming.host_aliases).expect("JSON");
+    assert_eq!(aliases, json!([{"ip": "fd00::1", "hostnames": ["r.test"]}]));
+
+    let reader = Reader::Mount { node: Some("node1".into()) };
+    let task = task(1);
+    let task = PodTask { place: Place { reader, ..task.place.clone() }, ..task };
+    let mounting = pod_of(&desired_job(&task, &settings));
+    assert_eq!(mounts(&mounting.containers[0]), ["/run/clarity/images/0"], "hostile content sees no key");
+    assert_eq!(told(&mounting.containers[0]), Network::default());
+    assert_eq!(mounts(&mounting.containers[1]), own);
+    assert_eq!(told(&mounting.containers[1]), network);
+}
+
 /// A task in another namespace than its workloads, with a copy of the second of three pull secrets and a file for registries.
 fn elsewhere() -> PodTask {
     let original = Original { namespace: "shop".into(), name: "two".into() };
@@ -413,42 +451,4 @@ fn secrets_of_a_job_are_not_where_images_are_mounted() {
     };
     assert_eq!(names(&pod.containers[0]), ["image-0"]);
     assert_eq!(names(&pod.containers[1]), ["pull-1", "tls"]);
-}
-
-#[test]
-fn who_asks_registries_is_told_how_and_finds_its_secrets() {
-    use crate::network::{HostAlias, PodProxy, SecretKey};
-    let network = Network {
-        client_secret: Some("tls".into()),
-        proxy: Some(PodProxy {
-            secret: Some(SecretKey { name: "proxy".into(), key: "url".into() }),
-            ..PodProxy::default()
-        }),
-        host_aliases: vec![HostAlias { name: "r.test".into(), address: "fd00::1".parse().expect("valid") }],
-        ..Network::default()
-    };
-    let settings = JobSettings { network: network.clone(), ..settings() };
-    let told = |container: &Container| {
-        let variable = container.env.iter().flatten().find(|variable| variable.name == Task::VARIABLE);
-        let text = variable.and_then(|variable| variable.value.clone()).expect("told");
-        serde_json::from_str::<Task>(&text).expect("a task").network
-    };
-    let mounts = |container: &Container| -> Vec<String> {
-        container.volume_mounts.iter().flatten().map(|mount| mount.mount_path.clone()).collect()
-    };
-    let streaming = pod_of(&desired_job(&task(1), &settings));
-    let own = ["/run/clarity/pull-secrets/0", "/run/clarity/client", "/run/clarity/proxy"];
-    assert_eq!(mounts(&streaming.containers[0]), own);
-    assert_eq!(told(&streaming.containers[0]), network);
-    let aliases = serde_json::to_value(&streaming.host_aliases).expect("JSON");
-    assert_eq!(aliases, json!([{"ip": "fd00::1", "hostnames": ["r.test"]}]));
-
-    let reader = Reader::Mount { node: Some("node1".into()) };
-    let task = task(1);
-    let task = PodTask { place: Place { reader, ..task.place.clone() }, ..task };
-    let mounting = pod_of(&desired_job(&task, &settings));
-    assert_eq!(mounts(&mounting.containers[0]), ["/run/clarity/images/0"], "hostile content sees no key");
-    assert_eq!(told(&mounting.containers[0]), Network::default());
-    assert_eq!(mounts(&mounting.containers[1]), own);
-    assert_eq!(told(&mounting.containers[1]), network);
 }
