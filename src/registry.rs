@@ -63,7 +63,9 @@ pub use credentials::{BrokenEntry, BrokenReason, Credential, Entry, Format, Keyr
 pub use credentials::{CredentialsFile, Excerpts, excerpts};
 pub use elf::ElfError;
 pub use error::{Answer, Cause, Part, PullError, TokenError};
-pub use explanation::{EXPLANATION_VERSION, EntryMismatch, EntrySeen, Exchange, Explanation, Verdict};
+pub use explanation::{
+    EXPLANATION_VERSION, EntryMismatch, EntrySeen, Exchange, Explanation, IdentitySeen, PlaceSeen, Verdict,
+};
 pub use fetch::FetchError;
 pub use identity::{Cloud, IdentityError, IdentityReport, IdentitySettings};
 pub use manifest::{Descriptor, Manifest, ManifestError};

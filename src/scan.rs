@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use coordinate::{KeepJobs, Pods};
 pub use detach::{Detached, detach};
-pub use explain::{ExplainedAccess, ExplainedImage, Subject, explain};
+pub use explain::{Asker, ExplainedAccess, ExplainedImage, Subject, explain};
 pub use harvest::{Harvest, Harvester, ImageState, SeenImage};
 pub use known::{Known, KnownImage, known, read_packages};
 pub use preview::{How, LeftOut, PlannedImage, Preview, Pull, preview};

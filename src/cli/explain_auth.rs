@@ -18,7 +18,7 @@ use super::ui;
 use crate::cluster::{self, Scope};
 use crate::image::Reference;
 use crate::report::json::escape;
-use crate::scan::{CacheConfig, ExplainedImage, ReadConfig, Subject, explain};
+use crate::scan::{Asker, CacheConfig, ExplainedImage, ReadConfig, Subject, explain};
 use crate::workload::WorkloadRef;
 
 /// Flags of `explain-auth`.
@@ -37,6 +37,9 @@ pub(super) struct ExplainAuthArgs {
     /// several times
     #[arg(long, value_name = "NAME")]
     pull_secret: Vec<String>,
+    /// Ask from this machine and start no pod: pull secrets are read through the API, which takes the right to get them
+    #[arg(long)]
+    local: bool,
     /// Time for the whole answer, for example 30s
     #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
     timeout: Duration,
@@ -101,6 +104,7 @@ pub(super) async fn run(args: ExplainAuthArgs, access: AccessArgs) -> Result<Exi
         namespace,
         container,
         pull_secret,
+        local,
         timeout,
         output,
         scanner,
@@ -115,15 +119,22 @@ pub(super) async fn run(args: ExplainAuthArgs, access: AccessArgs) -> Result<Exi
         Named::Image(reference) => (Vec::new(), Subject::Image { reference, pull_secrets: pull_secret }),
     };
     let reach = transport.complete(Some(&access), namespace.as_deref()).await?;
-    let network = network.complete(reach.network)?;
+    let (network, asker) = if local {
+        (reach.network, Asker::Here(Box::new(reach.settings)))
+    } else {
+        (network.complete(reach.network)?, Asker::Pod)
+    };
     let connection = cluster::connect(&access.complete()).await?;
     let namespace = namespace.unwrap_or_else(|| connection.namespace.clone());
     let scope = Scope { namespace: Some(namespace), label_selector: None, field_selector: None, targets };
     let looking = ReadConfig::looking(scope, CacheConfig::default(), scanner.complete());
     let config = ReadConfig { container: container.clone(), network, timeout, ..looking };
     let stop = CancellationToken::new();
-    ui::stop_on_signal(stop.clone());
-    let explained = explain(&connection, &config, &subject, &stop).await;
+    // Who asks from here leaves nothing behind.
+    if !local {
+        ui::stop_on_signal(stop.clone());
+    }
+    let explained = explain(&connection, &config, &subject, asker, &stop).await;
     let explained = explained.map_err(|error| Explained::of_scan(&error, &connection.server))?;
     if let Some(container) = container.filter(|_| explained.images.is_empty()) {
         return Err(SubjectError::NoContainer { target, container }.into());
@@ -135,7 +146,7 @@ pub(super) async fn run(args: ExplainAuthArgs, access: AccessArgs) -> Result<Exi
         }
         Format::Table => {
             let width = if std::io::stdout().is_terminal() { ui::terminal_width() } else { None };
-            text::text(&explained, width)
+            text::text(&explained, local, width)
         }
     };
     ui::data(None, &text)?;

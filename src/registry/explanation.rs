@@ -9,6 +9,7 @@ use super::Registry;
 use super::credentials::{BrokenEntry, Credential, Entry, Keyring, Mismatch, is_docker_hub};
 use super::error::{one_line, without};
 use super::pull::Image;
+use super::transport::address;
 use super::ways::Wanted;
 use super::{PullError, Settings, SettingsError};
 use crate::image::{Digest, Platform, Reference};
@@ -32,7 +33,11 @@ pub struct Explanation {
     pub entries: Vec<EntrySeen>,
     /// What could not be used, in words.
     pub broken: Vec<String>,
-    /// What was shown to the registry, one after the other: entries by secret and location; empty if nothing was.
+    /// The identity in the cloud that the registry belongs to; none if it belongs to none that is known.
+    pub identity: Option<IdentitySeen>,
+    /// Where it is asked for, in order: mirrors before the registry itself.
+    pub places: Vec<PlaceSeen>,
+    /// What was shown to them, one after the other: entries by secret and location; empty if nothing was.
     pub tried: Vec<String>,
     /// Every request and its answer.
     pub exchanges: Vec<Exchange>,
@@ -68,6 +73,28 @@ pub enum EntryMismatch {
     OutRanked,
 }
 
+/// An identity in a cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdentitySeen {
+    /// The cloud.
+    pub cloud: String,
+    /// Where it comes from, in words; none if the pod was not told of any.
+    pub source: Option<String>,
+    /// Why it is of no use; none if it gave a credential.
+    pub problem: Option<String>,
+}
+
+/// Where an image is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlaceSeen {
+    /// Its address, without the repository.
+    pub address: String,
+    /// Whether it is a mirror.
+    pub is_mirror: bool,
+}
+
 /// One request and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -91,6 +118,10 @@ pub enum Verdict {
         manifest: Digest,
         /// Number of its layers.
         layers: usize,
+        /// By what: an entry by secret and location, or an identity; none if by no credential at all.
+        by: Option<String>,
+        /// The address of the mirror that has it, if it was one.
+        mirror: Option<String>,
     },
     /// It cannot; why, in words.
     Refused(String),
@@ -137,14 +168,37 @@ impl Registry {
         let asked = self.ask(image, platform, keyring).await;
         let accesses = self.accesses(&image.repository, keyring, Wanted::of(image));
         let accesses = accesses.map(|accesses| accesses.list).unwrap_or_default();
+        let worked = accesses.iter().find(|access| access.has_worked());
+        let mut places: Vec<PlaceSeen> = Vec::new();
+        for way in accesses.iter().map(|access| access.way()) {
+            let place = PlaceSeen { address: address(way.endpoint.base()), is_mirror: way.is_mirror };
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        let identity = self.identity(&image.repository).await.map(|report| IdentitySeen {
+            cloud: report.cloud.to_string(),
+            source: report.source,
+            problem: report.outcome.err(),
+        });
         Explanation {
+            identity,
+            places,
             image: image.clone(),
             entries: entries(image, keyring),
             broken: keyring.broken().iter().take(MAX_ENTRIES).map(BrokenEntry::to_string).collect(),
             tried: accesses.iter().filter_map(|access| access.was_shown().map(ToOwned::to_owned)).collect(),
             exchanges: self.recorder().take(),
             verdict: match asked {
-                Ok(image) => Verdict::Readable { manifest: image.manifest_digest, layers: image.layers.len() },
+                Ok(image) => Verdict::Readable {
+                    manifest: image.manifest_digest,
+                    layers: image.layers.len(),
+                    by: worked.and_then(|access| access.was_shown()).map(ToOwned::to_owned),
+                    mirror: worked
+                        .map(|access| access.way())
+                        .filter(|way| way.is_mirror)
+                        .map(|way| address(way.endpoint.base())),
+                },
                 Err(error) => Verdict::Refused(in_words(&error)),
             },
         }

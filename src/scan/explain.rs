@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 use super::ladder::Ladder;
 use super::reading::{interrupted, new_id, settings};
 use super::{ReadConfig, ScanError};
-use crate::cluster::{self, Connection};
+use crate::cluster::{self, Connection, FoundSecret, PullCredentials};
 use crate::facts::Facts;
-use crate::image::{Reference, RuntimeImage};
+use crate::image::{Platform, Reference, RuntimeImage};
 use crate::job::{self, GroupEnd, ImageEnd, JobSettings, MEMORY, PodTask, Purpose};
 use crate::plan::{Place, Reader};
-use crate::registry::{Explanation, Verdict};
+use crate::registry::{Explanation, Format, Keyring, Registry, Settings, Verdict};
 use crate::wire::{DocumentName, TaskImage, Wanted};
 use crate::workload::Container;
 
@@ -37,6 +37,15 @@ pub enum Subject {
         /// Pull secrets; those of the namespace's default ServiceAccount if there are none.
         pull_secrets: Vec<String>,
     },
+}
+
+/// Who asks the registries.
+#[derive(Clone, Debug)]
+pub enum Asker {
+    /// A pod that mounts the pull secrets, in the network and with the identity that scanner pods have.
+    Pod,
+    /// This program, from where it is: the pull secrets are read through the API, which takes the right to.
+    Here(Box<Settings>),
 }
 
 /// What was found out about one image of one set of pull secrets.
@@ -68,7 +77,7 @@ pub struct ExplainedAccess {
     pub notes: Vec<String>,
 }
 
-/// Asks registries from a pod of each set of pull secrets. Nothing is left of it.
+/// Asks registries, from a pod of each set of pull secrets or from here. Nothing is left of it.
 ///
 /// # Errors
 /// There is nothing to ask for, or the API server refused.
@@ -76,9 +85,13 @@ pub async fn explain(
     connection: &Connection,
     config: &ReadConfig,
     subject: &Subject,
+    asker: Asker,
     stop: &CancellationToken,
 ) -> Result<ExplainedAccess, ScanError> {
     let mut asked = asked(connection, config, subject).await?;
+    if let Asker::Here(settings) = asker {
+        return Ok(asked.answered_here(connection, *settings).await);
+    }
     let scan = new_id()?;
     let settings = settings(connection, config, &scan);
     let mut by_place: BTreeMap<Place, Vec<usize>> = BTreeMap::new();
@@ -113,6 +126,41 @@ struct Asked {
     /// The same for the scanner.
     wanted: Vec<TaskImage>,
     notes: Vec<String>,
+}
+
+impl Asked {
+    /// Asks from here.
+    async fn answered_here(mut self, connection: &Connection, settings: Settings) -> ExplainedAccess {
+        for (image, wanted) in self.images.iter_mut().zip(&self.wanted) {
+            let (keyring, notes) = keyring(connection, image).await;
+            self.notes.extend(notes);
+            let platform = wanted.platform.clone().unwrap_or_else(Platform::of_this_program);
+            image.answer = match Registry::recording(settings.clone()) {
+                Ok(registry) => Ok(Box::new(registry.explain(&image.image, &platform, &keyring).await)),
+                Err(error) => Err(error.to_string()),
+            };
+        }
+        self.notes.dedup();
+        ExplainedAccess { images: self.images, notes: self.notes }
+    }
+}
+
+/// The pull secrets of an image, read through the API, and what a person should know of them.
+async fn keyring(connection: &Connection, image: &ExplainedImage) -> (Keyring, Vec<String>) {
+    let (mut keyring, mut notes) = (Keyring::new(), Vec::new());
+    for name in &image.pull_secrets {
+        match cluster::pull_secret(&connection.client, &image.namespace, name).await {
+            Ok(FoundSecret::Pull(PullCredentials { is_docker_cfg, content })) => {
+                let format = if is_docker_cfg { Format::DockerCfg } else { Format::DockerConfigJson };
+                keyring.add_file(&format!("secret {name:?}"), format, &content);
+            }
+            // The pod of the workload runs without it, too.
+            Ok(FoundSecret::None) => {}
+            Ok(FoundSecret::Other(why)) => notes.push(format!("secret {name:?} {why}")),
+            Err(error) => notes.push(format!("{error}: {}: it is left out", error.refusal)),
+        }
+    }
+    (keyring, notes)
 }
 
 async fn asked(connection: &Connection, config: &ReadConfig, subject: &Subject) -> Result<Asked, ScanError> {

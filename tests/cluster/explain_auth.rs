@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::environment::{environment, kubectl, wait_for};
 use crate::https::{HttpsServer, Response};
 use crate::namespace::{Namespace, PullSecret, running_pod, waiting_pod};
@@ -82,4 +84,27 @@ fn what_is_neither_pod_nor_image_is_refused_in_words() {
     explain(&namespace, "A b").run().code(2).says(&["is no pod, nothing of the form TYPE/NAME, and no image"]);
     explain(&namespace, "quay.test/a:1").with(&["-c", "a"]).run().code(2).says(&["an image has no containers"]);
     explain(&namespace, "nobody").run().code(1).says(&["no pods in namespace"]);
+}
+
+#[test]
+fn question_from_this_machine_starts_no_pod_and_takes_the_right_to_read_secrets() {
+    let environment = environment();
+    // The address, since the registry's name is known in the cluster only.
+    let image = format!("10.99.0.1:5000/apps/cart@{}", environment.digest("cart"));
+    let (user, password) = &environment.credential;
+    let auth = json!({"auths": {"10.99.0.1:5000": {"username": user, "password": password}}});
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "pull"},
+        "type": "kubernetes.io/dockerconfigjson", "stringData": {".dockerconfigjson": auth.to_string()}});
+    let mut pod = waiting_pod("cart", &image);
+    pod["spec"]["imagePullSecrets"] = json!([{"name": "missing"}, {"name": "pull"}]);
+    let namespace = Namespace::new("local", PullSecret::None, vec![secret, pod]);
+    let local = || explain(&namespace, "cart").with(&["--local", "--scanner-image", "nowhere.test/scanner:1"]);
+    let ended = local().run().code(0);
+    assert_tells(&ended.stdout, &["it can be read, by secret \"pull\"", "Asked from this machine"]);
+    assert!(!(ended.stdout + &ended.stderr).contains(password.as_str()));
+
+    let viewer = namespace.account_with("view");
+    let ended = local().with(&["--as", &viewer]).run().code(4).says(&["get secrets in namespace"]);
+    assert_tells(&ended.stdout, &["no credential matches 10.99.0.1:5000/apps/cart"]);
+    assert!(namespace.created_by_scans().is_empty());
 }

@@ -114,3 +114,26 @@ async fn a_token_service_is_part_of_the_story() {
     assert!(why.contains("not for you, (secret)"), "{why}");
     assert_eq!(told.tried, [label]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mirrors_are_told_in_their_order_and_which_of_them_has_the_image() {
+    let gone = Server::start(|_| Response::new(404, "")).await;
+    let image = image();
+    let mirror = Server::start(move |request| {
+        let contents = [&image.config, &image.layer];
+        let asked = contents.into_iter().find(|content| request.target.contains(content.digest.as_str()));
+        let content = asked.unwrap_or(&image.manifest);
+        Response::new(200, content.bytes.to_vec()).with("Content-Type", content.media_type)
+    })
+    .await;
+    let (one, two) = (gone.host(), mirror.host());
+    let text = format!("[host.'http://{one}']\n[host.'http://{two}']");
+    let registry = Registry::recording(super::mirrors::hosts("registry.test", &text)).expect("set up");
+    let told = registry.explain(&reference("registry.test/shop/cart:1"), &amd64(), &Keyring::new()).await;
+    let places: Vec<(&str, bool)> =
+        told.places.iter().map(|place| (place.address.as_str(), place.is_mirror)).collect();
+    let [one, two] = [one, two].map(|host| format!("http://{host}/v2"));
+    assert_eq!(places, [(one.as_str(), true), (two.as_str(), true), ("https://registry.test/v2", false)]);
+    let Verdict::Readable { mirror, by: None, .. } = &told.verdict else { panic!("{told:?}") };
+    assert_eq!(mirror.as_ref(), Some(&two));
+}

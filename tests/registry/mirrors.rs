@@ -17,7 +17,7 @@ fn conf(text: &str) -> Settings {
 }
 
 /// Settings with what a hosts.toml says of a registry. Files that it names are read as they are.
-fn hosts(registry: &str, text: &str) -> Settings {
+pub(crate) fn hosts(registry: &str, text: &str) -> Settings {
     let files = |path: &str| fs::read(path).map_err(Into::into);
     let told = hosts_toml(text, "hosts.toml", Some(registry), &files).expect("read");
     Settings { routes: told.routes, ..hurried() }

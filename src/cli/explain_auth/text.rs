@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::registry::{EntryMismatch, EntrySeen, Exchange, Explanation, Verdict};
+use crate::registry::{EntryMismatch, EntrySeen, Exchange, Explanation, IdentitySeen, PlaceSeen, Verdict};
 use crate::report::text::{plural, sanitize, wrap};
 use crate::scan::{ExplainedAccess, ExplainedImage};
 
@@ -11,10 +11,14 @@ const INDENT: usize = 2;
 const DEEPER: usize = 6;
 
 /// What was found out about all images.
-pub(super) fn text(explained: &ExplainedAccess, width: Option<u16>) -> String {
+pub(super) fn text(explained: &ExplainedAccess, is_local: bool, width: Option<u16>) -> String {
     let images = explained.images.iter().map(|image| Section { text: String::new(), width }.of(image));
-    images.collect::<Vec<_>>().join("\n")
+    let told = images.collect::<Vec<_>>().join("\n");
+    if is_local { told + "\n" + &wrap(LOCAL, 0, width) } else { told }
 }
+
+/// What an answer from here is worth.
+const LOCAL: &str = "Asked from this machine: pods may have another network and identities in clouds. Without --local a pod asks.";
 
 struct Section {
     text: String,
@@ -30,6 +34,12 @@ impl Section {
         match &image.answer {
             Ok(explanation) => {
                 self.secrets(image, explanation);
+                if let Some(identity) = &explanation.identity {
+                    self.identity(identity);
+                }
+                if explanation.places.iter().any(|place| place.is_mirror) {
+                    self.places(&explanation.places);
+                }
                 self.requests(&explanation.exchanges);
                 self.heading("Verdict");
                 self.verdict(explanation);
@@ -81,6 +91,25 @@ impl Section {
         }
     }
 
+    fn identity(&mut self, identity: &IdentitySeen) {
+        let IdentitySeen { cloud, source, problem } = identity;
+        self.heading(&format!("Identity in the cloud ({cloud}), tried after the pull secrets"));
+        self.line(INDENT, source.as_deref().unwrap_or("the pod that asked was told of none"));
+        let outcome = problem.as_ref().map_or_else(
+            || "it gave a credential for the registry".to_owned(),
+            |why| format!("it gave none: {why}; an account that has one is named by --service-account NAME"),
+        );
+        self.line(DEEPER, &outcome);
+    }
+
+    fn places(&mut self, places: &[PlaceSeen]) {
+        self.heading("Where it is asked for, in order");
+        for (number, PlaceSeen { address, is_mirror }) in (1..).zip(places) {
+            let what = if *is_mirror { "a mirror" } else { "the registry" };
+            self.line(INDENT, &format!("{number}. {address}, {what}"));
+        }
+    }
+
     fn requests(&mut self, exchanges: &[Exchange]) {
         self.heading("Requests");
         for Exchange { request, shown, answer } in exchanges {
@@ -93,12 +122,11 @@ impl Section {
     fn verdict(&mut self, explanation: &Explanation) {
         let mut words = String::new();
         match &explanation.verdict {
-            Verdict::Readable { manifest, layers } => {
-                // The one that worked is kept in front.
-                let by = explanation.tried.first().map(|entry| format!("by {entry}"));
-                let by = by.unwrap_or_else(|| "without a credential".to_owned());
-                let _ =
-                    write!(words, "it can be read, {by}: manifest {manifest}, {}", plural(*layers, "layer"));
+            Verdict::Readable { manifest, layers, by, mirror } => {
+                let by = by.as_ref().map_or_else(|| "without a credential".to_owned(), |by| format!("by {by}"));
+                let at = mirror.as_ref().map(|mirror| format!(", from the mirror {mirror}"));
+                let (at, layers) = (at.unwrap_or_default(), plural(*layers, "layer"));
+                let _ = write!(words, "it can be read, {by}{at}: manifest {manifest}, {layers}");
             }
             Verdict::Refused(why) => {
                 let _ = write!(words, "it cannot be read: {why}");
@@ -179,6 +207,15 @@ mod tests {
                 entry("secret \"old\"", "quay.test", Some(EntryMismatch::Host)),
             ],
             broken: vec!["secret \"old\": entry \"x\" has an auth that is not base64".to_owned()],
+            identity: Some(IdentitySeen {
+                cloud: "AWS".to_owned(),
+                source: Some("the web identity of role arn:aws:iam::1:role/pull".to_owned()),
+                problem: Some("AccessDenied".to_owned()),
+            }),
+            places: vec![
+                PlaceSeen { address: "https://mirror.test/".to_owned(), is_mirror: true },
+                PlaceSeen { address: "https://registry.test/".to_owned(), is_mirror: false },
+            ],
             tried: vec!["secret \"team\" (entry \"registry.test/shop\")".to_owned()],
             exchanges: vec![
                 exchange("nothing", "it answered 401 Unauthorized; basic realm=\"r\""),
@@ -201,10 +238,15 @@ mod tests {
     fn the_whole_story_fits_a_terminal() {
         let manifest = crate::image::Digest::of(b"");
         let explained = ExplainedAccess {
-            images: vec![image(Verdict::Readable { manifest, layers: 3 })],
+            images: vec![image(Verdict::Readable {
+                manifest,
+                layers: 3,
+                by: Some("secret \"team\" (entry \"registry.test/shop\")".to_owned()),
+                mirror: None,
+            })],
             notes: Vec::new(),
         };
-        insta::assert_snapshot!(text(&explained, Some(80)));
+        insta::assert_snapshot!(text(&explained, false, Some(80)));
     }
 
     #[test]
@@ -217,7 +259,7 @@ mod tests {
             }],
             notes: Vec::new(),
         };
-        let told = text(&explained, None);
+        let told = text(&explained, true, None);
         assert!(told.contains("nobody could ask: Pod Security said no\n"), "{told}");
         assert!(told.contains("--read pull lets the kubelet pull it"), "{told}");
     }
