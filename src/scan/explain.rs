@@ -85,11 +85,11 @@ pub async fn explain(
     connection: &Connection,
     config: &ReadConfig,
     subject: &Subject,
-    asker: Asker,
+    who: Asker,
     stop: &CancellationToken,
 ) -> Result<ExplainedAccess, ScanError> {
     let mut asked = asked(connection, config, subject).await?;
-    if let Asker::Here(settings) = asker {
+    if let Asker::Here(settings) = who {
         return Ok(asked.answered_here(connection, *settings).await);
     }
     let scan = new_id()?;
