@@ -78,6 +78,7 @@ pub use settings::{ForeignLayers, PodError, ProxySettings, Rate, Settings};
 // What a mirror is spoken to with, too.
 pub(crate) use client::{build as build_client, tls_failure};
 pub(crate) use endpoint::{allows_plain, host_of};
+pub(crate) use error::in_words;
 pub(crate) use pace::Pace;
 pub(crate) use patience::{Patience, Setback, retry_after};
 pub(crate) use transport::ERROR_LIMIT;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Registry;
 use super::credentials::{BrokenEntry, Credential, Entry, Keyring, Mismatch, is_docker_hub};
-use super::error::{one_line, without};
+use super::error::{in_words, one_line, without};
 use super::pull::Image;
 use super::transport::address;
 use super::ways::Wanted;
@@ -245,18 +245,4 @@ fn holds(credential: &Credential) -> String {
         Credential::IdentityToken(_) => "an identity token".to_owned(),
         Credential::RegistryToken(_) => "a registry token".to_owned(),
     }
-}
-
-/// An error with its causes, as one sentence.
-pub(super) fn in_words(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let text = cause.to_string();
-        if !words.contains(&text) {
-            words = format!("{words}: {text}");
-        }
-        next = cause.source();
-    }
-    words
 }

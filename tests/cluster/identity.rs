@@ -71,6 +71,36 @@ fn account_without_an_identity_is_told_what_was_tried() {
 }
 
 #[test]
+fn where_an_identity_comes_from_is_explained_without_its_secrets() {
+    let (authority, scanner) = (CLOUD.authority(), environment().scanner.as_str());
+    let image = format!("{ECR}/shop/payments@{}", environment().digest("payments"));
+    let other = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "other"}});
+    let objects = vec![cloud::account(), other, waiting_pod("waiting", &image)];
+    let namespace = Namespace::new("why", PullSecret::None, objects);
+    let _webhook = Webhook::changing(&namespace, cloud::eks);
+    let explain = |account: &str| {
+        Plugin::new(&["explain-auth", "waiting", "-n", &namespace.name, "--scanner-image", scanner])
+            .with(&["--registry-ca", &authority, "--service-account", account])
+            .run()
+    };
+    let told = explain(ACCOUNT).code(0).stdout;
+    let identity = "Identity in the cloud (AWS), tried after the pull secrets\n";
+    for words in [
+        identity,
+        cloud::ROLE,
+        "it gave a credential for the registry",
+        "it can be read, by the cloud identity",
+    ] {
+        assert!(told.contains(words), "{words:?} is not in:\n{told}");
+    }
+    assert!(!told.contains("QVdTOmdvb2Q"), "its password, AWS:good: {told}");
+    let told = explain("other").code(4).stdout;
+    for words in [identity, "it gave none: ", "the instance metadata service", "no credential matches"] {
+        assert!(told.contains(words), "{words:?} is not in:\n{told}");
+    }
+}
+
+#[test]
 fn workload_identity_of_an_account_reads_an_image_of_acr() {
     let ended = scan("aks", ACR, ACCOUNT, cloud::azure).code(0);
     assert_eq!(ended.only_image().0, "scanned", "{}", ended.stderr);

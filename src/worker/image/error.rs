@@ -1,9 +1,7 @@
 //! Why an image was not read, in words and by what may help.
 
-use std::error::Error;
-
 use crate::image::Digest;
-use crate::registry::PullError;
+use crate::registry::{PullError, in_words};
 use crate::sbom::cyclonedx;
 use crate::tree::ReadError;
 use crate::wire::FailureKind;
@@ -57,15 +55,7 @@ impl ImageError {
 
     /// The error with its causes as one sentence.
     pub(in crate::worker) fn in_words(&self) -> String {
-        let mut words = self.to_string();
-        let mut next = self.source();
-        while let Some(cause) = next {
-            let cause_words = cause.to_string();
-            if !words.contains(&cause_words) {
-                words = format!("{words}: {cause_words}");
-            }
-            next = cause.source();
-        }
+        let words = in_words(self);
         match self {
             Self::Pull(
                 PullError::NoCredential { no_identity: Some(_), .. }
