@@ -113,7 +113,8 @@ impl Section {
     fn requests(&mut self, exchanges: &[Exchange]) {
         self.heading("Requests");
         for Exchange { request, shown, answer } in exchanges {
-            self.line(INDENT, &short(request));
+            // Where it is not said, it is TLS: addresses are long, and lines are not.
+            self.line(INDENT, &short(&request.replacen("https://", "", 1)));
             self.line(DEEPER, &format!("shown: {shown}"));
             self.line(DEEPER, answer);
         }
