@@ -93,7 +93,7 @@ async fn a_mirror_that_is_down_costs_little_and_is_left_alone() {
     let mut settings = hosts(
         &host,
         &format!(
-            "[host.'https://127.0.0.1:{down}']\n[host.'https://127.0.0.1:{silent_port}']\ndial_timeout = '300ms'"
+            "[host.'https://127.0.0.1:{down}']\n[host.'https://127.0.0.1:{silent_port}']\ndial_timeout = '2s'"
         ),
     );
     settings.plain_http = vec![host.clone()];
@@ -105,7 +105,7 @@ async fn a_mirror_that_is_down_costs_little_and_is_left_alone() {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     let began = Instant::now();
     registry.digest_of(&reference(&name), &keys).await.expect("there");
-    assert!(began.elapsed() < Duration::from_millis(250), "both are left alone: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_millis(1500), "both are left alone: {:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
