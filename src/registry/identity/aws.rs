@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use super::error::IdentityError;
 use super::home::EcrRegion;
 use super::service::{Question, Services, Way};
-use super::settings::Variables;
+use super::settings::{Variables, address};
 use super::{Grant, life_until};
 use crate::registry::credentials::Credential;
 use crate::registry::patience::Setback;
@@ -100,12 +100,6 @@ fn endpoint(name: &'static str, default: &str, variables: Variables<'_>) -> Resu
         .find_map(|name| Some((name, variables.get(name)?)))
         .unwrap_or_else(|| (name, default.to_owned()));
     address(name, &text)
-}
-
-/// The address in a variable.
-fn address(name: &'static str, text: &str) -> Result<Url, IdentityError> {
-    let url = Url::parse(text).ok().filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"));
-    url.ok_or(IdentityError::Variable { name, what: "holds no address" })
 }
 
 /// A password for a registry from the keys of a source.

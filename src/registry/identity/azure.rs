@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use super::error::IdentityError;
 use super::home::AzureCloud;
 use super::service::{Question, Services, Way, no_words, read_token};
-use super::settings::Variables;
+use super::settings::{Variables, address};
 use super::{Grant, life_until};
 use crate::registry::credentials::Credential;
 use crate::registry::endpoint::{allows_plain, host_of};
@@ -85,11 +85,6 @@ impl Source {
             Self::Managed { tenant, .. } => tenant.as_deref(),
         }
     }
-}
-
-fn address(name: &'static str, text: &str) -> Result<Url, IdentityError> {
-    let url = Url::parse(text).ok().filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"));
-    url.ok_or(IdentityError::Variable { name, what: "holds no address" })
 }
 
 /// A refresh token of the registry.

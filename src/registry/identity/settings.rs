@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use reqwest::Url;
+
+use super::error::IdentityError;
 use crate::registry::secret::Secret;
 
 /// All variables that are read. The names are those of the clouds' SDKs.
@@ -79,6 +82,12 @@ impl Variables<'_> {
     pub(super) fn is_true(self, name: &str) -> bool {
         self.get(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
+}
+
+/// The address in a variable.
+pub(super) fn address(name: &'static str, text: &str) -> Result<Url, IdentityError> {
+    let url = Url::parse(text).ok().filter(|url| url.has_host() && matches!(url.scheme(), "https" | "http"));
+    url.ok_or(IdentityError::Variable { name, what: "holds no address" })
 }
 
 #[cfg(test)]
