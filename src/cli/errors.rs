@@ -76,6 +76,11 @@ impl Explained {
         self
     }
 
+    /// The arguments make no sense.
+    pub(super) fn of_usage(self) -> Self {
+        Self { exit: Exit::Usage, ..self }
+    }
+
     /// What helps against what a registry or the way to it said.
     fn hint_of_registry(self, error: Option<&PullError>) -> Self {
         match error.map(PullError::at_origin) {
@@ -357,7 +362,7 @@ impl From<SbomError> for Explained {
 
 impl From<SubjectError> for Explained {
     fn from(error: SubjectError) -> Self {
-        let explained = Self { exit: Exit::Usage, ..Self::of(&error) };
+        let explained = Self::of(&error).of_usage();
         match error {
             SubjectError::OfImage => explained.hint("name a pod, or leave --container out"),
             SubjectError::OfRunning => explained.hint("name an image, or leave --pull-secret out"),

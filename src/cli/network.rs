@@ -44,7 +44,7 @@ pub(super) struct PodNetworkArgs {
     #[arg(long, value_name = "NAME", value_parser = secret_name)]
     registry_client_secret: Option<String>,
     /// Proxy of the scanner pods, without a password
-    #[arg(long, value_name = "URL", value_parser = proxy, conflicts_with = "registry_proxy_secret")]
+    #[arg(long, value_name = "URL", conflicts_with = "registry_proxy_secret")]
     registry_proxy: Option<String>,
     /// Secret in the namespaces of the scanner pods with the address of their proxy, which may have a password (key url
     /// without KEY)
@@ -238,6 +238,10 @@ impl PodNetworkArgs {
             host_alias,
         } = self;
         let mut network = network;
+        // Not when flags are parsed: what is wrong there is repeated.
+        let registry_proxy = registry_proxy.as_deref().map(proxy).transpose().map_err(|why| {
+            Explained::new("cannot use --registry-proxy", &std::io::Error::other(why)).of_usage()
+        })?;
         network.client_secret = registry_client_secret.or(network.client_secret);
         let is_proxy = registry_proxy.is_some() || registry_proxy_secret.is_some();
         if is_proxy || registry_no_proxy.is_some() {

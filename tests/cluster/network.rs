@@ -189,6 +189,7 @@ fn pods_ask_through_a_proxy_whose_password_nobody_sees() {
     assert_has(&ended.only_image().1, &["the proxy wants a user and a password"]);
     let ended = scan(&namespace, &["--registry-proxy", url.trim()]).run().code(2);
     assert_has(&ended.stderr, &["--registry-proxy-secret NAME[/KEY]"]);
+    assert!(!ended.stderr.contains(url.trim()), "its password is not repeated: {}", ended.stderr);
 }
 
 #[test]
